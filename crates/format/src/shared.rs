@@ -1,0 +1,153 @@
+//! The shared memory between target and collector: one control area, then rings in slabs.
+//!
+//! ```text
+//! 0            CONTROL_BYTES                 + SLAB_BYTES
+//! +-----------+--------------------------+--------------------------+ …
+//! | Control   | slab 0: RINGS_PER_SLAB   | slab 1                   |
+//! +-----------+--------------------------+--------------------------+ …
+//!              ring = RingHeader (one page) + RING_WORDS words
+//! ```
+//!
+//! The file behind it is sparse: a slab costs memory only once a thread writes to a ring in it. A target maps the
+//! control area and slab 0 at start, later slabs when it has more threads than that.
+//!
+//! Who writes what: each field says so. Positions count words since the ring was claimed and never wrap in practice
+//! (2^64 words); the place of a word is `position & (RING_WORDS - 1)`.
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Changes whenever the layout of this memory or of [`crate::wire`] does; shim and collector are built together, so a
+/// difference means that a stale shim was preloaded.
+pub const LAYOUT: u32 = 1;
+
+/// First word of the control area: "HEAPTIDE" read as a little-endian number.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"HEAPTIDE");
+
+/// Bytes of the control area.
+pub const CONTROL_BYTES: usize = 16 * 1024;
+/// Words in a ring, a power of two: 1 MiB, 5 ms of the fastest producer seen (2 events of 24 bytes in 12 ns each).
+pub const RING_WORDS: usize = 128 * 1024;
+/// Bytes of a ring with its header page.
+pub const RING_BYTES: usize = 4096 + RING_WORDS * 8;
+/// Rings in one slab.
+pub const RINGS_PER_SLAB: usize = 16;
+/// Bytes of one slab.
+pub const SLAB_BYTES: usize = RINGS_PER_SLAB * RING_BYTES;
+/// Most rings, that is threads traced at the same time over all processes. Further threads are not traced; their
+/// events are counted in [`Control::lost`].
+pub const MAX_RINGS: usize = 1024;
+/// Slabs for all of them.
+pub const MAX_SLABS: usize = MAX_RINGS / RINGS_PER_SLAB;
+
+/// Environment variable with the path of the shared memory, set by the collector for the target.
+pub const PATH_VARIABLE: &str = "HEAPTIDE_SHARED";
+
+/// Offset of ring `index` in the shared memory.
+pub const fn ring_offset(index: usize) -> usize {
+    CONTROL_BYTES + index * RING_BYTES
+}
+
+/// Options of the run, bits of [`Control::options`].
+pub mod option {
+    /// Record the PyMem RAW, MEM and OBJ domains too.
+    pub const PYTHON_ALLOCATORS: u32 = 1;
+    /// Trace processes that the target forks or executes.
+    pub const FOLLOW: u32 = 2;
+}
+
+/// States of a ring, in [`Control::ring_states`].
+pub mod ring_state {
+    /// Any thread may claim it (compare and swap to `CLAIMED`).
+    pub const FREE: u32 = 0;
+    /// A thread writes to it.
+    pub const CLAIMED: u32 = 1;
+    /// Its thread has ended or will write no more; the collector empties it and sets `FREE`.
+    pub const RELEASED: u32 = 2;
+}
+
+/// The first [`CONTROL_BYTES`] of the shared memory.
+#[repr(C)]
+pub struct Control {
+    /// [`MAGIC`]. Written by the collector before any target starts.
+    pub magic: u64,
+    /// [`LAYOUT`]. Written by the collector before any target starts.
+    pub layout: u32,
+    /// Bits of [`option`]. Written by the collector before any target starts.
+    pub options: u32,
+    /// Process id of the collector, in its own pid namespace. Written before any target starts.
+    pub collector_pid: u32,
+    /// Not zero: targets stop tracing for good. Set by the collector when it ends, by a target that finds it dead.
+    pub stopped: AtomicU32,
+    /// Counted up by the collector at least every 100 ms while it lives.
+    pub heartbeat: AtomicU32,
+    /// Futex on which the collector sleeps. A target counts it up and wakes when a ring is full.
+    pub doorbell: AtomicU32,
+    /// Next image number. A target takes one by adding 1; the first is 1, 0 stands for no image.
+    pub next_image: AtomicU32,
+    /// Most frames that are read per stack; 0: the shim's own limit.
+    pub max_depth: u32,
+    /// Events lost because no ring was to be had. Added to by targets.
+    pub lost: AtomicU64,
+    /// Processes that started with another layout or could not map the rings. Added to by targets.
+    pub refused: AtomicU32,
+    /// 1 + the highest ring index ever claimed: the collector looks no further. Raised by targets.
+    pub rings_used: AtomicU32,
+    /// A [`ring_state`] for each ring.
+    pub ring_states: [AtomicU32; MAX_RINGS],
+}
+
+/// The first page of a ring. The two positions lie on cache lines of their own: each has one writer.
+#[repr(C, align(4096))]
+pub struct RingHeader {
+    /// Image that the writing thread belongs to. Written by the thread at its claim, before `thread`.
+    pub image: AtomicU32,
+    /// Process id as the thread itself sees it.
+    pub pid: AtomicU32,
+    /// Kernel's thread id as the thread itself sees it.
+    pub thread: AtomicU32,
+    /// Times the ring was claimed: tells the collector that a new thread begins. Written by the thread last at claim.
+    pub claims: AtomicU32,
+    _pad0: [u8; 112],
+    /// Words written. Written by the thread, with release, after the words themselves.
+    pub written: AtomicU64,
+    _pad1: [u8; 120],
+    /// Words read. Written by the collector, with release, after it has taken the words.
+    pub read: AtomicU64,
+    _pad2: [u8; 120],
+    /// Futex: 1 while the thread waits for room; the collector sets 0 and wakes.
+    pub waiting: AtomicU32,
+    _pad3: u32,
+    /// Nanoseconds the thread waited for room. Written by the thread.
+    pub waited: AtomicU64,
+    /// Times it waited. Written by the thread.
+    pub waits: AtomicU64,
+    /// Events of this thread that were lost: stack or event that could not be kept. Written by the thread.
+    pub lost: AtomicU64,
+    /// Stacks cut at the depth limit. Written by the thread.
+    pub cut: AtomicU64,
+    /// Events that have neither a Python nor a native frame. Written by the thread.
+    pub bare: AtomicU64,
+    /// Private bytes the shim holds for this thread. Written by the thread.
+    pub shim_bytes: AtomicU64,
+    /// Events written since the claim. Written by the thread: what a kill must not lose.
+    pub events: AtomicU64,
+}
+
+const _: () = assert!(core::mem::size_of::<Control>() <= CONTROL_BYTES);
+const _: () = assert!(core::mem::size_of::<RingHeader>() == 4096);
+const _: () = assert!(RING_WORDS.is_power_of_two() && MAX_RINGS.is_multiple_of(RINGS_PER_SLAB));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shim and collector are separate builds: a field that moves must change LAYOUT.
+    #[test]
+    fn layout_1_is_where_it_was() {
+        assert_eq!(core::mem::offset_of!(Control, stopped), 20);
+        assert_eq!(core::mem::offset_of!(Control, ring_states), 56);
+        assert_eq!(core::mem::offset_of!(RingHeader, written), 128);
+        assert_eq!(core::mem::offset_of!(RingHeader, read), 256);
+        assert_eq!(core::mem::offset_of!(RingHeader, waiting), 384);
+    }
+}
