@@ -84,8 +84,13 @@ pub struct Control {
     pub doorbell: AtomicU32,
     /// Next image number. A target takes one by adding 1; the first is 1, 0 stands for no image.
     pub next_image: AtomicU32,
+    /// Process id, as it sees itself, of the first process that was traced; 0 before. Without [`option::FOLLOW`] no
+    /// other one is. Set by that process.
+    pub first_process: AtomicU32,
     /// Most frames that are read per stack; 0: the shim's own limit.
     pub max_depth: u32,
+    /// Next stamp, where the processor's clock is too coarse to order events (aarch64). Taken by adding 1.
+    pub stamps: AtomicU64,
     /// Events lost because no ring was to be had. Added to by targets.
     pub lost: AtomicU64,
     /// Processes that started with another layout or could not map the rings. Added to by targets.
@@ -145,7 +150,7 @@ mod tests {
     #[test]
     fn layout_1_is_where_it_was() {
         assert_eq!(core::mem::offset_of!(Control, stopped), 20);
-        assert_eq!(core::mem::offset_of!(Control, ring_states), 56);
+        assert_eq!(core::mem::offset_of!(Control, ring_states), 72);
         assert_eq!(core::mem::offset_of!(RingHeader, written), 128);
         assert_eq!(core::mem::offset_of!(RingHeader, read), 256);
         assert_eq!(core::mem::offset_of!(RingHeader, waiting), 384);

@@ -16,8 +16,8 @@
 //! | 2 | allocated, stamped | address | stack << 32 \| size | size if it is `WIDE`; stamp |
 //! | 3 | freed | address | | |
 //! | 4 | freed, stamped | address | stamp | |
-//! | 5 | realloc begins: the old block is about to go; `sub` bit 0: stamped | old address | | stamp |
-//! | 6 | realloc ends; `sub` bit 0: stamped, bit 1: failed, the old block lives on; bits 2–4 the [`Reallocator`] | new address | stack << 32 \| size | size if it is `WIDE`; stamp |
+//! | 5 | realloc begins: the old block is about to go; `sub` bit 0: stamped, bit 1: a range (`mremap`) | old address | length if it is a range | stamp |
+//! | 6 | realloc ends; `sub` bit 0: stamped, bit 1: failed, the old block lives on; bits 2–4 the [`Reallocator`] | new address; 0: the call was a release | stack << 32 \| size | size if it is `WIDE`; stamp |
 //! | 7 | range given back (`munmap`); `sub` bit 0: stamped | address | length | stamp |
 //!
 //! A stack is a node of the writing thread's own trie: nodes are numbered from 1 in the order of their definitions,
@@ -50,6 +50,9 @@ pub mod kind {
 pub const STAMPED: u64 = 1;
 /// `sub` of [`kind::REALLOC_END`]: the call failed and the old block lives on.
 pub const FAILED: u64 = 2;
+
+/// `sub` of [`kind::REALLOC_BEGIN`]: the old block is a range, whose length follows.
+pub const RANGE: u64 = 2;
 
 /// `sub` of a definition.
 pub mod definition {

@@ -1,1 +1,22 @@
-//! placeholder
+//! The collector: starts the target with the shim preloaded, drains its rings, keeps the account, writes the capture.
+//!
+//! The way of an event: [`rings`] (words out of shared memory) → [`merge`] (all rings of an image in causal order) →
+//! [`heap`] (which block is meant) → `heaptide_analyze::tally` (live, peak, totals) and [`capture`] (the file).
+//! Beside it: [`dictionary`] (what the numbers stand for), [`target`] (what can be traced), [`session`] (the loop).
+//!
+//! Prints nothing and reads no environment: [`session::record`] takes options and gives an outcome.
+
+pub mod capture;
+pub mod dictionary;
+pub mod heap;
+pub mod image;
+pub mod merge;
+pub mod process;
+pub mod rings;
+pub mod session;
+pub mod shim_file;
+pub mod signals;
+pub mod target;
+
+pub use session::{Options, Outcome, RecordError, record};
+pub use target::{Target, TargetError};

@@ -94,6 +94,11 @@ pub struct BlockRead<'a> {
 }
 
 impl<'a> BlockRead<'a> {
+    /// Bytes of its content once unpacked.
+    pub fn unpacked_bytes(&self) -> usize {
+        self.unpacked
+    }
+
     /// The block at the start of `rest`, which is the file from byte `offset` on.
     ///
     /// # Errors

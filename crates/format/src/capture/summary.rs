@@ -33,6 +33,23 @@ pub struct Amount {
     pub count: u64,
 }
 
+impl std::ops::AddAssign for Amount {
+    /// Saturates: what a damaged capture claims may add up to more than 64 bits.
+    fn add_assign(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.count = self.count.saturating_add(other.count);
+    }
+}
+
+impl std::iter::Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::default(), |mut sum, amount| {
+            sum += amount;
+            sum
+        })
+    }
+}
+
 /// What one stack of one image did. Only heap counts: file maps, reservations and thread stacks are in
 /// [`Totals::other_mappings`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

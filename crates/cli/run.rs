@@ -1,0 +1,235 @@
+//! `heaptide run`: what was typed → what to record → how it went.
+
+use crate::exit::CliError;
+use clap::Args as ClapArgs;
+use heaptide_record::{Options, Outcome, RecordError, TargetError, target};
+use heaptide_report::units::{count, size as bytes};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+static SHIM: &[u8] = include_bytes!(env!("HEAPTIDE_SHIM"));
+
+/// Record every allocation of a command, with its Python stack.
+#[derive(ClapArgs, Debug)]
+#[command(after_help = "\
+Examples:
+  heaptide run -- python script.py --its-own-option
+  heaptide run -o run.bin -- python -m pytest -x
+  heaptide run script.py                 the python3 of the environment runs it
+  heaptide run --aggregate -o run.bin -- ./server
+
+Exit status: that of the command (128 + n if it died by signal n), or
+  125 if heaptide itself failed before the command ran, 126 if the command cannot be executed or traced,
+  127 if there is no such command.")]
+pub struct Args {
+    /// Where to write the capture [default: heaptide-<program>.<pid>.bin]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Overwrite an existing capture
+    #[arg(short, long)]
+    force: bool,
+    /// Print nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+    /// Record Python's own allocators too (PyMem RAW, MEM and OBJ): every object, at a higher cost
+    #[arg(long, alias = "trace-python-allocators")]
+    python_allocators: bool,
+    /// Keep no events, only totals, peak and leaks by stack: a small file however long the run
+    #[arg(long)]
+    aggregate: bool,
+    /// Trace only the command itself, not the processes it starts
+    #[arg(long)]
+    no_follow: bool,
+    /// The command and its arguments; a lone *.py file is run by python3
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Exit status for heaptide's own failures.
+const OWN_FAILURE: u8 = 125;
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// Records a command. Does not return if the command died by a signal: then so does this process.
+pub fn execute(args: Args) -> Result<u8, CliError> {
+    let search_path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let command = with_interpreter(args.command, &search_path);
+    let target = target::find(&command, &search_path).map_err(target_error)?;
+    let own = |message: String| CliError::new(OWN_FAILURE, message);
+    let shim = heaptide_record::shim_file::unpack(SHIM, &shim_directories()).map_err(|error| {
+        own(format!("the tracing library cannot be unpacked: {error}; set XDG_CACHE_HOME to a writable directory"))
+    })?;
+    let output = args.output.unwrap_or_else(|| default_output(&command));
+    let file = create(&output, args.force)?;
+    let options = Options {
+        shim,
+        preload: std::env::var_os("LD_PRELOAD").unwrap_or_default(),
+        name: command[0].clone(),
+        python_allocators: args.python_allocators,
+        follow: !args.no_follow,
+        aggregate: args.aggregate,
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    let quiet = args.quiet;
+    let mut on_survivors = |living: usize| {
+        if !quiet {
+            eprintln!(
+                "heaptide: the command has ended, but {living} traced process{} still run{}; recording goes on (Ctrl-C ends it)",
+                if living == 1 { "" } else { "es" },
+                if living == 1 { "s" } else { "" },
+            );
+        }
+    };
+    let outcome = match heaptide_record::record(&target, &options, file, &mut on_survivors) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // An empty capture would only be in the way of the next attempt.
+            let _ = std::fs::remove_file(&output);
+            return Err(record_error(error));
+        }
+    };
+    report(&outcome, &output, quiet);
+    Ok(end_like(outcome.status))
+}
+
+/// A lone Python file is run by the `python3` of the environment.
+fn with_interpreter(command: Vec<OsString>, search_path: &OsStr) -> Vec<OsString> {
+    let path = Path::new(&command[0]);
+    let is_python_file = path.extension().is_some_and(|extension| extension == "py") && path.is_file();
+    let on_path = std::env::split_paths(search_path).any(|directory| directory.join(path).is_file());
+    if is_python_file && (path.components().count() > 1 || !on_path) {
+        return std::iter::once("python3".into()).chain(command).collect();
+    }
+    command
+}
+
+fn target_error(error: TargetError) -> CliError {
+    let code = if matches!(error, TargetError::NotFound(_)) { NOT_FOUND } else { NOT_EXECUTABLE };
+    CliError::new(code, error.to_string())
+}
+
+fn record_error(error: RecordError) -> CliError {
+    let code = match &error {
+        RecordError::Start { error, .. } if error.kind() == io::ErrorKind::NotFound => NOT_FOUND,
+        RecordError::Start { .. } => NOT_EXECUTABLE,
+        _ => OWN_FAILURE,
+    };
+    CliError::new(code, error.to_string())
+}
+
+/// Where the shim may be unpacked to, best first.
+fn shim_directories() -> Vec<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| Path::new(path).is_absolute()).map(PathBuf::from);
+    let home = std::env::var_os("HOME").filter(|path| !path.is_empty()).map(|home| Path::new(&home).join(".cache"));
+    let mut directories: Vec<PathBuf> = cache.into_iter().chain(home).map(|path| path.join("heaptide")).collect();
+    // SAFETY: no precondition.
+    let user = unsafe { libc::geteuid() };
+    directories.push(std::env::temp_dir().join(format!("heaptide-{user}")));
+    directories
+}
+
+/// `heaptide-<program>.<pid>.bin`, after the script if an interpreter runs one.
+fn default_output(command: &[OsString]) -> PathBuf {
+    let program = Path::new(&command[0]).file_name().unwrap_or(&command[0]).to_string_lossy().into_owned();
+    let script = (command.iter().skip(1).find(|argument| Path::new(argument).extension().is_some_and(|e| e == "py")))
+        .and_then(|script| Path::new(script).file_name());
+    let name = match script {
+        Some(script) if program.starts_with("python") => script.to_string_lossy().into_owned(),
+        _ => program,
+    };
+    PathBuf::from(format!("heaptide-{name}.{}.bin", std::process::id()))
+}
+
+fn create(path: &Path, force: bool) -> Result<File, CliError> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    options.open(path).map_err(|error| {
+        let what = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                "exists already; choose another name with -o, or overwrite it with -f".into()
+            }
+            io::ErrorKind::NotFound => "cannot be created: its directory does not exist".into(),
+            io::ErrorKind::IsADirectory => "is a directory; name a file with -o".into(),
+            _ => format!("cannot be created: {error}"),
+        };
+        CliError::new(OWN_FAILURE, format!("{}: {what}", path.display()))
+    })
+}
+
+/// The block at the end, on standard error.
+fn report(outcome: &Outcome, output: &Path, quiet: bool) {
+    let name = output.display();
+    for python in &outcome.unknown_pythons {
+        eprintln!(
+            "heaptide: Python {}.{} is not known to this version: its stacks are the native caller only",
+            python >> 8,
+            python & 0xFF
+        );
+    }
+    if let Some(error) = &outcome.capture_error {
+        eprintln!("heaptide: {name}: the capture ends early: {error}; what was written before can be read");
+    }
+    if outcome.images == 0 {
+        eprintln!(
+            "heaptide: nothing was traced: the command did not load the tracing library (statically linked, other \
+             rights, or it cleared LD_PRELOAD or HEAPTIDE_SHARED)"
+        );
+        return;
+    }
+    if quiet {
+        return;
+    }
+    let totals = &outcome.totals;
+    let tracer = &totals.tracer;
+    eprintln!("heaptide: wrote {name} ({})", bytes(outcome.capture_bytes));
+    eprintln!(
+        "  {} events in {:.2} s{}",
+        count(totals.events),
+        totals.duration.seconds(),
+        if outcome.images > 1 { format!(", {} processes", outcome.images) } else { String::new() }
+    );
+    eprintln!(
+        "  peak {} in {} blocks at {:.2} s; {} in {} blocks live at the end",
+        bytes(totals.peak.bytes),
+        count(totals.peak.count),
+        totals.peak_at.seconds(),
+        bytes(totals.leaked.bytes),
+        count(totals.leaked.count)
+    );
+    if tracer.lost + tracer.refused + tracer.inconsistent > 0 {
+        eprintln!(
+            "  lost: {} events, {} processes not traced, {} addresses inconsistent",
+            count(tracer.lost),
+            count(tracer.refused),
+            count(tracer.inconsistent)
+        );
+    }
+    eprintln!("  next: heaptide flamegraph {name}    (or summary, leaks, stats, tree)");
+}
+
+/// The exit code that says how the command ended; dies by the same signal if it did.
+fn end_like(status: ExitStatus) -> u8 {
+    if let Some(code) = status.code() {
+        return code as u8;
+    }
+    let signal = status.signal().unwrap_or(libc::SIGKILL);
+    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: plain numbers and a live structure; the process is about to end. The command has left its core, if any:
+    // ours would only hide it.
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+    // Signals that do not end a process by default come here.
+    128u8.wrapping_add(signal as u8)
+}

@@ -1,0 +1,121 @@
+//! What the collector knows of an image, and of a thread that writes to a ring.
+
+use crate::heap::{Heap, Pending};
+use crate::process::Watched;
+use heaptide_analyze::tally::{Recent, RowId};
+use heaptide_format::ids::{CodeId, ImageIndex, ModuleId, StackId, ThreadIndex};
+use heaptide_format::shared::RingHeader;
+use std::collections::BTreeMap;
+
+/// An executable mapping of a file in an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapped {
+    /// First address behind it.
+    pub end: u64,
+    /// Place in the file of its first address.
+    pub file_offset: u64,
+    /// The file.
+    pub module: ModuleId,
+}
+
+/// An image whose first record has been read.
+pub struct Image {
+    /// Its number in the capture.
+    pub index: ImageIndex,
+    /// Process id.
+    pub pid: u32,
+    /// Its live blocks.
+    pub heap: Heap,
+    /// Its native objects, by first address.
+    pub modules: BTreeMap<u64, Mapped>,
+    /// The process.
+    pub process: Watched,
+    /// Its end has been recorded.
+    pub ended: bool,
+}
+
+impl Image {
+    /// The object in which an address lies, and the place in its file.
+    pub fn locate(&self, address: u64) -> Option<(ModuleId, u64)> {
+        let (start, mapped) = self.modules.range(..=address).next_back()?;
+        (address < mapped.end).then(|| (mapped.module, address - start + mapped.file_offset))
+    }
+}
+
+/// A node of a writing thread's trie.
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// The same stack in the capture.
+    pub stack: StackId,
+    /// Its row in the account, once an event has used it.
+    pub row: Option<RowId>,
+}
+
+/// A ring that was claimed at least once, and the thread that writes to it now.
+pub struct Ring {
+    /// Its header in shared memory.
+    pub header: &'static RingHeader,
+    /// [`RingHeader::claims`] when its thread began.
+    pub claims: u32,
+    /// Number of the thread's image as the shim knows it.
+    pub image: u32,
+    /// The thread's number in the capture; `None` before the image is known.
+    pub thread: Option<ThreadIndex>,
+    /// Words taken out of the ring, and how many of them have been read.
+    pub words: Vec<u64>,
+    /// See `words`.
+    pub at: usize,
+    /// Stamp of the last event that had one.
+    pub last_stamp: u64,
+    /// The thread's stacks; entry 0 is the empty one.
+    pub nodes: Vec<Node>,
+    /// The thread's codes.
+    pub codes: Vec<CodeId>,
+    /// The part of a blob that has come.
+    pub blob: Vec<u8>,
+    /// A reallocation that has begun.
+    pub pending: Pending,
+    /// The thread's last allocations.
+    pub recent: Recent,
+    /// The thread's name as last recorded.
+    pub name: String,
+}
+
+impl Ring {
+    /// A ring that nobody has claimed yet.
+    pub fn new(header: &'static RingHeader) -> Self {
+        Self {
+            header,
+            claims: 0,
+            image: 0,
+            thread: None,
+            words: Vec::new(),
+            at: 0,
+            last_stamp: 0,
+            nodes: Vec::new(),
+            codes: Vec::new(),
+            blob: Vec::new(),
+            pending: Pending::None,
+            recent: Recent::default(),
+            name: String::new(),
+        }
+    }
+
+    /// A new thread begins.
+    pub fn begin(&mut self, claims: u32, image: u32) {
+        *self = Self { claims, image, words: std::mem::take(&mut self.words), ..Self::new(self.header) };
+        self.words.clear();
+        self.nodes.push(Node { stack: StackId::EMPTY, row: None });
+    }
+
+    /// Whether all words that were taken have been read.
+    pub fn is_empty(&self) -> bool {
+        self.at >= self.words.len()
+    }
+
+    /// Forgets the words that have been read.
+    pub fn compact(&mut self) {
+        self.words.drain(..self.at);
+        self.at = 0;
+    }
+}

@@ -1,0 +1,94 @@
+//! Processes seen from outside: whether they live, what they hold, what their threads are called.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// A process that is watched. Its number cannot be taken for that of a later process.
+#[derive(Debug)]
+pub struct Watched {
+    pid: u32,
+    /// `None` if the process had gone (reaped) before it could be watched, or the kernel cannot (before 5.3).
+    handle: Option<OwnedFd>,
+}
+
+impl Watched {
+    /// Begins to watch a process.
+    pub fn new(pid: u32) -> Self {
+        // SAFETY: plain numbers.
+        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        // SAFETY: opened just now, nobody else's.
+        let handle = (descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor as i32) });
+        Self { pid, handle }
+    }
+
+    /// Whether it has ended (a zombie has).
+    pub fn has_ended(&self) -> bool {
+        let Some(handle) = &self.handle else {
+            return state(self.pid).is_none_or(|state| matches!(state, 'Z' | 'X'));
+        };
+        let mut poll = libc::pollfd { fd: handle.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one live structure.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        if let Some(handle) = &self.handle {
+            // SAFETY: a live descriptor and plain numbers.
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), signal, 0, 0) };
+        }
+    }
+}
+
+/// Fields of /proc/PID/stat after the name, the state first.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    Some(text[text.rfind(')')? + 1..].split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+fn state(pid: u32) -> Option<char> {
+    stat(pid)?.first()?.chars().next()
+}
+
+/// The parent of a process, if both are there.
+pub fn parent(pid: u32) -> Option<u32> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// Resident bytes of a process; `None` if it is gone.
+pub fn resident(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * page_size())
+}
+
+/// Whether the thread exists.
+pub fn has_thread(pid: u32, thread: u32) -> bool {
+    fs::exists(format!("/proc/{pid}/task/{thread}")).unwrap_or(true)
+}
+
+/// The name of a thread.
+pub fn thread_name(pid: u32, thread: u32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/task/{thread}/comm")).ok()?;
+    Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
+}
+
+/// Processor time (nanoseconds) and most resident bytes of this process so far.
+pub fn own_cost() -> io::Result<(u64, u64)> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel fills the structure.
+    if unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: filled; all zeros is a value of it anyway.
+    let usage = unsafe { usage.assume_init() };
+    let nanoseconds = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
+    Ok((nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime), usage.ru_maxrss as u64 * 1024))
+}
+
+fn page_size() -> u64 {
+    // SAFETY: no precondition.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
+}

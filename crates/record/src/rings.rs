@@ -1,0 +1,173 @@
+//! The collector's side of the shared memory. All unsafe code of shared access is here, behind safe functions.
+
+use heaptide_format::shared::{
+    self, Control, LAYOUT, MAGIC, MAX_RINGS, RING_WORDS, RINGS_PER_SLAB, RingHeader, SLAB_BYTES, ring_state,
+};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The shared memory of a run.
+pub struct Shared {
+    file: File,
+    control: NonNull<Control>,
+    /// Slabs mapped so far.
+    slabs: Vec<NonNull<u8>>,
+}
+
+impl Shared {
+    /// Makes the shared memory of a new run with these [`shared::option`] bits.
+    ///
+    /// # Errors
+    /// What the kernel says if it has no memory file or no address space for it.
+    pub fn create(options: u32) -> io::Result<Self> {
+        let name = CString::new("heaptide")?;
+        // SAFETY: `name` ends with NUL.
+        let descriptor = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: opened just now, nobody else's.
+        let file = unsafe { File::from_raw_fd(descriptor) };
+        // Sparse: a ring costs memory once it is written.
+        file.set_len(shared::ring_offset(MAX_RINGS) as u64)?;
+        let control = map(&file, 0, shared::CONTROL_BYTES)?.cast::<Control>();
+        let mut this = Self { file, control, slabs: Vec::new() };
+        // SAFETY: zeroed memory of its size, which no target knows of yet.
+        let fields = unsafe { this.control.as_mut() };
+        fields.magic = MAGIC;
+        fields.layout = LAYOUT;
+        fields.options = options;
+        fields.collector_pid = std::process::id();
+        fields.next_image = 1.into();
+        fields.stamps = 1.into();
+        Ok(this)
+    }
+
+    /// Path by which targets of the same user open it.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
+    }
+
+    /// The control area.
+    pub fn control(&self) -> &Control {
+        // SAFETY: mapped as long as `self`; fields that targets change are atomics.
+        unsafe { self.control.as_ref() }
+    }
+
+    /// Rings that were ever claimed: all are below this.
+    pub fn rings_used(&self) -> usize {
+        (self.control().rings_used.load(Ordering::Acquire) as usize).min(MAX_RINGS)
+    }
+
+    /// State of ring `index`.
+    pub fn state(&self, index: usize) -> u32 {
+        self.control().ring_states[index].load(Ordering::Acquire)
+    }
+
+    /// Frees ring `index` for another thread. Its words must have been taken.
+    pub fn free(&self, index: usize) {
+        self.control().ring_states[index].store(ring_state::FREE, Ordering::Release);
+    }
+
+    /// The header of ring `index`, which must be below [`Self::rings_used`].
+    ///
+    /// # Errors
+    /// What the kernel says if there is no address space for its slab.
+    pub fn header(&mut self, index: usize) -> io::Result<&'static RingHeader> {
+        let slab = index / RINGS_PER_SLAB;
+        while self.slabs.len() <= slab {
+            let offset = shared::ring_offset(self.slabs.len() * RINGS_PER_SLAB);
+            self.slabs.push(map(&self.file, offset, SLAB_BYTES)?);
+        }
+        let offset = index % RINGS_PER_SLAB * shared::RING_BYTES;
+        // SAFETY: inside the slab, which is never unmapped; only atomics in it are used.
+        Ok(unsafe { self.slabs[slab].add(offset).cast::<RingHeader>().as_ref() })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // A target that goes on finds it stopped; our own mapping stays, headers are handed out as `'static`.
+        self.control().stopped.store(1, Ordering::Release);
+    }
+}
+
+fn map(file: &File, offset: usize, bytes: usize) -> io::Result<NonNull<u8>> {
+    // SAFETY: the kernel chooses unused addresses.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            offset as libc::off_t,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))
+}
+
+/// Takes what a ring holds between what was read and `written`, appends it to `words` and gives the room back.
+pub fn take(header: &'static RingHeader, written: u64, words: &mut Vec<u64>) {
+    let read = header.read.load(Ordering::Relaxed);
+    // A target that writes nonsense there harms its own trace only.
+    let count = written.saturating_sub(read).min(RING_WORDS as u64) as usize;
+    if count == 0 {
+        return;
+    }
+    let from = (read & (RING_WORDS as u64 - 1)) as usize;
+    let first = count.min(RING_WORDS - from);
+    for (start, length) in [(from, first), (0, count - first)] {
+        words.reserve(length);
+        // SAFETY: the ring's words follow its header page. The target does not write these places before `read` is
+        // moved on below; it has written them before the release of `written` that our caller acquired. A target that
+        // breaks the rules makes the words wrong, and every word is checked when it is read.
+        unsafe {
+            let data = std::ptr::from_ref(header).add(1).cast::<AtomicU64>().add(start).cast::<u64>();
+            std::ptr::copy_nonoverlapping(data, words.as_mut_ptr().add(words.len()), length);
+            words.set_len(words.len() + length);
+        }
+    }
+    header.read.store(written, Ordering::SeqCst);
+    if header.waiting.swap(0, Ordering::SeqCst) != 0 {
+        wake(&header.waiting);
+    }
+}
+
+fn wake(word: &std::sync::atomic::AtomicU32) {
+    // SAFETY: the kernel uses the address of a live word as a key.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Sleeps until a target rings the doorbell (counted up from `seen`) or the time is over.
+pub fn wait_for_doorbell(control: &Control, seen: u32, nanoseconds: i64) {
+    let timeout = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
+    // SAFETY: the kernel reads a live word and a live timeout.
+    unsafe { libc::syscall(libc::SYS_futex, control.doorbell.as_ptr(), libc::FUTEX_WAIT, seen, &raw const timeout) };
+}
+
+/// A stamp that is later than those of all events published so far, and not later than any stamp taken afterwards.
+#[cfg(target_arch = "x86_64")]
+pub fn stamp(_: &Control) -> u64 {
+    // SAFETY: user mode may read the counter; see the shim's `arch`.
+    unsafe {
+        std::arch::x86_64::_mm_mfence();
+        std::arch::x86_64::_mm_lfence();
+        let stamp = std::arch::x86_64::_rdtsc();
+        std::arch::x86_64::_mm_lfence();
+        stamp
+    }
+}
+
+/// As above, where stamps come from a shared counter.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn stamp(control: &Control) -> u64 {
+    control.stamps.load(Ordering::SeqCst)
+}

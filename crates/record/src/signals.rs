@@ -1,0 +1,72 @@
+//! Signals that reach the collector while the target runs.
+//!
+//! What the terminal sends (Ctrl-C, Ctrl-\) reaches the target by itself, as it is in the same process group: here it
+//! is only taken note of. What another process sends to the collector is meant for the target and handed on.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+const HANDED_ON: [i32; 6] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+
+/// Blocks the signals above and receives them, until it is dropped.
+pub struct Signals {
+    descriptor: OwnedFd,
+    before: libc::sigset_t,
+}
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its number.
+    pub signal: i32,
+    /// The terminal sent it to the whole process group, the target included.
+    pub from_terminal: bool,
+}
+
+impl Signals {
+    /// Begins. Must be called before the target is started (it gets an empty signal mask) and before other threads are.
+    ///
+    /// # Errors
+    /// What the kernel says if it has no descriptor for it.
+    pub fn new() -> io::Result<Self> {
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the sets are filled by the C library before they are read; the descriptor is new and ours.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in HANDED_ON {
+                libc::sigaddset(set.as_mut_ptr(), signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr());
+            let descriptor = libc::signalfd(-1, set.as_ptr(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
+            if descriptor < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(Self { descriptor: OwnedFd::from_raw_fd(descriptor), before: before.assume_init() })
+        }
+    }
+
+    /// The next signal that came; `None` if there is none.
+    pub fn next(&self) -> Option<Received> {
+        let mut info = std::mem::MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the kernel writes at most `size` bytes.
+        let read = unsafe { libc::read(self.descriptor.as_raw_fd(), info.as_mut_ptr().cast(), size) };
+        if read != size as isize {
+            return None;
+        }
+        // SAFETY: filled by the kernel.
+        let info = unsafe { info.assume_init() };
+        const SI_KERNEL: i32 = 0x80;
+        Some(Received { signal: info.ssi_signo as i32, from_terminal: info.ssi_code == SI_KERNEL })
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // What came too late is nobody's: taken off before the mask is lifted, so that it does not kill us at the end.
+        while self.next().is_some() {}
+        // SAFETY: the set that was in force before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+    }
+}

@@ -1,0 +1,159 @@
+//! x86-64, System V.
+
+use core::arch::{asm, global_asm};
+
+// The one thread-local of the shim, in the initial-exec model: `thread_local!` in a shared object goes through
+// __tls_get_addr, which may allocate. A preloaded library's TLS is part of the static block, so this always links.
+global_asm!(
+    ".section .tbss.heaptide_thread,\"awT\",@nobits",
+    ".globl heaptide_thread",
+    ".hidden heaptide_thread",
+    ".type heaptide_thread,@object",
+    ".size heaptide_thread,8",
+    ".p2align 3",
+    "heaptide_thread:",
+    ".zero 8",
+    ".text",
+);
+
+/// The calling thread's word; 0 in a new thread.
+#[inline(always)]
+pub fn thread_word() -> usize {
+    let value: usize;
+    // SAFETY: the offset in the GOT is that of `heaptide_thread` above, which every thread's static TLS block holds.
+    unsafe {
+        asm!(
+            "mov {0}, qword ptr [rip + heaptide_thread@GOTTPOFF]",
+            "mov {0}, qword ptr fs:[{0}]",
+            out(reg) value,
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+    value
+}
+
+/// Sets the calling thread's word.
+#[inline(always)]
+pub fn set_thread_word(value: usize) {
+    // SAFETY: as for `thread_word`; only this thread reads and writes its word.
+    unsafe {
+        asm!(
+            "mov {0}, qword ptr [rip + heaptide_thread@GOTTPOFF]",
+            "mov qword ptr fs:[{0}], {1}",
+            out(reg) _,
+            in(reg) value,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// A system call. Returns what the kernel does: errors are `-errno`, and the C library's `errno` stays as it is.
+///
+/// # Safety
+/// As for that system call with these arguments.
+#[inline]
+pub unsafe fn syscall(number: i64, arguments: [usize; 6]) -> isize {
+    let result: isize;
+    // SAFETY: the kernel keeps all registers but rax, rcx and r11; what the call does is our caller's promise.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            in("r10") arguments[3],
+            in("r8") arguments[4],
+            in("r9") arguments[5],
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack)
+        );
+    }
+    result
+}
+
+/// Stamp for what happens *after* it in program order (a release): other threads can see the release only once this
+/// has been read, because stores become visible after all earlier instructions have finished.
+#[inline(always)]
+pub fn stamp_before() -> u64 {
+    // SAFETY: reads the time-stamp counter; user mode may unless CR4.TSD forbids it, which Linux does only on request
+    // of the process itself (PR_SET_TSC).
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Stamp for what happened *before* it in program order (an allocation): the fence keeps the counter from being read
+/// before the allocator's loads have finished.
+#[inline(always)]
+pub fn stamp_after() -> u64 {
+    // SAFETY: as for `stamp_before`; lfence has no precondition.
+    unsafe {
+        core::arch::x86_64::_mm_lfence();
+        core::arch::x86_64::_rdtsc()
+    }
+}
+
+/// Hides from the compiler where a value came from, so that it cannot replace it by another one known to be equal.
+#[inline(always)]
+pub fn opaque(mut value: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// Defines an exported function that hands its caller's return address to `$target` as one more argument, in the
+/// register named: the caller is the innermost native frame.
+#[macro_export]
+macro_rules! export_with_caller {
+    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $target:path, $register:literal, $aarch64:literal) => {
+        $(#[$doc])*
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+            core::arch::naked_asm!(concat!("mov ", $register, ", qword ptr [rsp]"), "jmp {target}", target = sym $target)
+        }
+    };
+}
+
+/// The same for a function whose six arguments fill the registers: the return address goes onto the stack, where the
+/// seventh argument belongs.
+#[macro_export]
+macro_rules! export_six_with_caller {
+    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $target:path) => {
+        $(#[$doc])*
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "push qword ptr [rsp]",
+                ".cfi_adjust_cfa_offset 8",
+                "call {target}",
+                "add rsp, 8",
+                ".cfi_adjust_cfa_offset -8",
+                "ret",
+                ".cfi_endproc",
+                target = sym $target
+            )
+        }
+    };
+}
+
+/// System call numbers.
+pub mod number {
+    #![allow(missing_docs, reason = "each is the call of that name")]
+    pub const READ: i64 = 0;
+    pub const WRITE: i64 = 1;
+    pub const CLOSE: i64 = 3;
+    pub const MMAP: i64 = 9;
+    pub const MUNMAP: i64 = 11;
+    pub const MADVISE: i64 = 28;
+    pub const GETPID: i64 = 39;
+    pub const GETTID: i64 = 186;
+    pub const FUTEX: i64 = 202;
+    pub const OPENAT: i64 = 257;
+    pub const READLINKAT: i64 = 267;
+    pub const CLOCK_GETTIME: i64 = 228;
+    pub const EXIT_GROUP: i64 = 231;
+    pub const SCHED_YIELD: i64 = 24;
+}

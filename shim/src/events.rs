@@ -1,0 +1,144 @@
+//! Records of events: the stack at the event, then the words in the ring.
+//!
+//! Every function takes the guard: without it nothing can be recorded. Order is the hooks' business.
+
+use crate::arch;
+use crate::native;
+use crate::python;
+use crate::stacks::Node;
+use crate::thread::{Guard, Thread};
+use core::sync::atomic::Ordering;
+use heaptide_format::allocator::Allocator;
+use heaptide_format::wire::{FAILED, RANGE, Reallocator, STAMPED, WIDE, kind, word0};
+
+/// A block has come to life. `caller` is the return address of the allocating call, 0 if it is not known.
+#[inline(always)]
+pub fn allocated(guard: &mut Guard, allocator: Allocator, address: usize, size: usize, caller: usize) {
+    let stack = stack(guard, caller);
+    let kind = if guard.is_one_of_many() { kind::ALLOCATED_STAMPED } else { kind::ALLOCATED };
+    let word = word0(kind, u64::from(allocator.number()), address as u64);
+    put_block(guard, word, size, stack, kind == kind::ALLOCATED_STAMPED);
+}
+
+/// A block is about to be released.
+#[inline(always)]
+pub fn releasing(guard: &mut Guard, address: usize) {
+    let written = if guard.is_one_of_many() {
+        let stamp = arch::stamp_before();
+        guard.ring.put([word0(kind::FREED_STAMPED, 0, address as u64), stamp])
+    } else {
+        guard.ring.put([word0(kind::FREED, 0, address as u64)])
+    };
+    count(guard, written);
+}
+
+/// A block is about to be reallocated.
+#[inline(always)]
+pub fn reallocating(guard: &mut Guard, old: usize) {
+    let address = old as u64;
+    let written = if guard.is_one_of_many() {
+        let stamp = arch::stamp_before();
+        guard.ring.put([word0(kind::REALLOC_BEGIN, STAMPED, address), stamp])
+    } else {
+        guard.ring.put([word0(kind::REALLOC_BEGIN, 0, address)])
+    };
+    lose_unless(guard, written);
+}
+
+/// A range is about to be remapped.
+pub fn remapping(guard: &mut Guard, old: usize, length: usize) {
+    let stamp = arch::stamp_before();
+    let word = word0(kind::REALLOC_BEGIN, STAMPED | RANGE, old as u64);
+    let written = guard.ring.put([word, length as u64, stamp]);
+    lose_unless(guard, written);
+}
+
+/// A reallocation has ended: with a block at `address`, or (0) as a release.
+#[inline(always)]
+pub fn reallocated(guard: &mut Guard, reallocator: Reallocator, address: usize, size: usize, caller: usize) {
+    let stack = stack(guard, caller);
+    let stamped = guard.is_one_of_many();
+    let sub = (reallocator as u64) << 2 | if stamped { STAMPED } else { 0 };
+    put_block(guard, word0(kind::REALLOC_END, sub, address as u64), size, stack, stamped);
+}
+
+/// A reallocation has failed: the old block lives on.
+#[cold]
+pub fn reallocation_failed(guard: &mut Guard, reallocator: Reallocator) {
+    let stamp = arch::stamp_after();
+    let sub = (reallocator as u64) << 2 | STAMPED | FAILED;
+    let written = guard.ring.put([word0(kind::REALLOC_END, sub, 0), 0, stamp]);
+    count(guard, written);
+}
+
+/// A range is about to be unmapped.
+pub fn unmapping(guard: &mut Guard, address: usize, length: usize) {
+    let stamp = arch::stamp_before();
+    let written = guard.ring.put([word0(kind::UNMAPPED, STAMPED, address as u64), length as u64, stamp]);
+    count(guard, written);
+}
+
+#[inline(always)]
+fn put_block(guard: &mut Guard, word: u64, size: usize, stack: Node, stamped: bool) {
+    let stack = u64::from(stack) << 32;
+    let size = size as u64;
+    let ring = &mut guard.ring;
+    let written = if size < u64::from(WIDE) {
+        if stamped { ring.put([word, stack | size, arch::stamp_after()]) } else { ring.put([word, stack | size]) }
+    } else {
+        let wide = stack | u64::from(WIDE);
+        if stamped { ring.put([word, wide, size, arch::stamp_after()]) } else { ring.put([word, wide, size]) }
+    };
+    count(guard, written);
+}
+
+#[inline(always)]
+fn count(guard: &mut Guard, written: bool) {
+    if written {
+        let events = &guard.ring.header().events;
+        // Only this thread writes it: no need for an atomic addition.
+        events.store(events.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    } else {
+        lose(guard);
+    }
+}
+
+#[inline(always)]
+fn lose_unless(guard: &mut Guard, written: bool) {
+    if !written {
+        lose(guard);
+    }
+}
+
+#[cold]
+fn lose(guard: &mut Guard) {
+    guard.ring.header().lost.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The stack to file an event under: the Python one if there is one, else the native caller.
+#[inline(always)]
+fn stack(thread: &mut Thread, caller: usize) -> Node {
+    if let Some((state, offsets)) = python::current() {
+        if python::allocators::is_wanted() {
+            python::allocators::install();
+        }
+        let node = thread.chain.read(&mut thread.stacks, &mut thread.ring, state, offsets);
+        if node != 0 {
+            return node;
+        }
+    }
+    native_stack(thread, caller)
+}
+
+#[inline]
+fn native_stack(thread: &mut Thread, caller: usize) -> Node {
+    if caller == 0 {
+        thread.ring.header().bare.fetch_add(1, Ordering::Relaxed);
+        return 0;
+    }
+    let address = caller as u64;
+    if !thread.stacks.knows_native(address) {
+        native::define_module(thread, address);
+    }
+    thread.stacks.native(&mut thread.ring, address).unwrap_or(0)
+}

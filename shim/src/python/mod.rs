@@ -1,0 +1,79 @@
+//! CPython: whether there is one in this process, and the stack of the calling thread.
+//!
+//! Frames are read where they lie, at the allocation: no profile hook, no trace hook, no call of the interpreter but
+//! for `PyGILState_GetThisThreadState`, which reads one thread-specific value (and neither locks nor allocates).
+
+pub mod allocators;
+mod codes;
+mod offsets;
+pub mod walk;
+
+use crate::{process, real};
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use heaptide_format::shared::option;
+use offsets::Offsets;
+
+static OFFSETS: AtomicPtr<Offsets> = AtomicPtr::new(core::ptr::null_mut());
+static VERSION: AtomicU32 = AtomicU32::new(0);
+static THIS_THREAD_STATE: AtomicUsize = AtomicUsize::new(0);
+
+/// Looks for an interpreter in the program and the libraries it is linked with. Once, before any thread is claimed.
+pub fn detect() {
+    let (Some(this_thread_state), Some(code_type)) =
+        (real::symbol(c"PyGILState_GetThisThreadState"), real::symbol(c"PyCode_Type"))
+    else {
+        return;
+    };
+    let Some(version) = read_version() else { return };
+    VERSION.store(u32::from(version), Ordering::Relaxed);
+    let Some(offsets) = offsets::of_version(version) else { return };
+    THIS_THREAD_STATE.store(this_thread_state.as_ptr() as usize, Ordering::Relaxed);
+    codes::watch_deaths(code_type, offsets);
+    OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
+    if process::has_option(option::PYTHON_ALLOCATORS) {
+        allocators::prepare();
+    }
+}
+
+/// Interpreter version as `major << 8 | minor`; 0 if there is none. Also of versions whose stacks are not read.
+pub fn version() -> u16 {
+    VERSION.load(Ordering::Relaxed) as u16
+}
+
+fn read_version() -> Option<u16> {
+    // `Py_Version` is a constant since 3.11; before, the text "3.10.13 (main, …" is asked for.
+    if let Some(number) = real::symbol(c"Py_Version") {
+        // SAFETY: `const unsigned long Py_Version`, PY_VERSION_HEX of the interpreter.
+        let hex = unsafe { number.cast::<libc::c_ulong>().read() };
+        return Some((hex >> 16) as u16);
+    }
+    let function = real::symbol(c"Py_GetVersion")?;
+    // SAFETY: `const char *Py_GetVersion(void)` may be called before the interpreter is initialised (its documentation
+    // says so); it formats into a static buffer.
+    let text = unsafe {
+        let function: unsafe extern "C" fn() -> *const core::ffi::c_char = core::mem::transmute(function);
+        CStr::from_ptr(function())
+    };
+    let mut numbers = text.to_bytes().split(|byte| !byte.is_ascii_digit());
+    let mut number =
+        || numbers.next()?.iter().try_fold(0u16, |n, d| n.checked_mul(10)?.checked_add(u16::from(d - b'0')));
+    Some(number()? << 8 | number()?)
+}
+
+/// What reading Python needs in this process: the calling thread's state and the offsets. `None` if there is no known
+/// interpreter, it is not initialised, or the thread has nothing to do with it.
+#[inline(always)]
+pub fn current() -> Option<(usize, &'static Offsets)> {
+    let offsets = OFFSETS.load(Ordering::Relaxed);
+    if offsets.is_null() {
+        return None;
+    }
+    // SAFETY: the function's address was stored before the offsets; it takes nothing and returns a pointer.
+    let this_thread_state: unsafe extern "C" fn() -> usize =
+        unsafe { core::mem::transmute(THIS_THREAD_STATE.load(Ordering::Relaxed)) };
+    // SAFETY: reads a thread-specific value, from any thread, at any time.
+    let state = unsafe { this_thread_state() };
+    // SAFETY: `detect` stored a reference to a static row.
+    (state != 0).then(|| (state, unsafe { &*offsets }))
+}

@@ -1,0 +1,124 @@
+//! Where things are in CPython's structures: one row per version.
+//!
+//! The rows are what `fixtures/c/python_offsets.c` prints when it is compiled against the headers of that version
+//! (patch releases do not move these fields); `tests/python_offsets.rs` compares the two for every interpreter it finds.
+
+/// A row. Offsets are in bytes.
+#[derive(Debug)]
+pub struct Offsets {
+    /// `major << 8 | minor`.
+    pub version: u16,
+    /// `PyThreadState`: the innermost frame, or the structure that has it.
+    pub thread_frame: usize,
+    /// In 3.11 and 3.12 `thread_frame` leads to a `_PyCFrame`, which has the frame here.
+    pub cframe_frame: Option<usize>,
+    /// Frame: the calling frame.
+    pub frame_previous: usize,
+    /// Frame: the code object.
+    pub frame_code: usize,
+    /// Frame: `f_lasti` (an int) up to 3.10, then a pointer to the instruction.
+    pub frame_instruction: usize,
+    /// Frame: its owner, and the value that marks the interpreter's own entry frames, which are not shown.
+    pub entry_frame: Option<(usize, u8)>,
+    /// Code: its first instruction, which the pointer above is relative to. `None`: `f_lasti` counts from 0.
+    pub code_first_instruction: Option<usize>,
+    /// Code: the qualified name if there is one, else the name.
+    pub code_name: usize,
+    /// Code: the file name.
+    pub code_file: usize,
+    /// Code: the first line, an int.
+    pub code_first_line: usize,
+    /// Code: `co_linetable`, or `co_lnotab` before 3.10.
+    pub code_line_table: usize,
+    /// Str, ASCII only: the characters. (Length at 16, state at 32 in all versions.)
+    pub ascii_data: usize,
+    /// Str, other: the characters.
+    pub compact_data: usize,
+}
+
+/// Str: number of characters.
+pub const STR_LENGTH: usize = 16;
+/// Str: bit field; bits 2–4 are the bytes per character, bit 5 compact, bit 6 ASCII.
+pub const STR_STATE: usize = 32;
+/// Bytes: number of bytes.
+pub const BYTES_LENGTH: usize = 16;
+/// Bytes: the bytes.
+pub const BYTES_DATA: usize = 32;
+/// Type: `tp_dealloc`.
+pub const TYPE_DEALLOC: usize = 48;
+
+const FRAME_OBJECTS: Offsets = Offsets {
+    version: 0x0308,
+    thread_frame: 24,
+    cframe_frame: None,
+    frame_previous: 24,
+    frame_code: 32,
+    frame_instruction: 104,
+    entry_frame: None,
+    code_first_instruction: None,
+    code_name: 112,
+    code_file: 104,
+    code_first_line: 40,
+    code_line_table: 120,
+    ascii_data: 48,
+    compact_data: 72,
+};
+
+static ROWS: [Offsets; 6] = [
+    FRAME_OBJECTS,
+    Offsets { version: 0x0309, ..FRAME_OBJECTS },
+    Offsets { version: 0x030A, frame_instruction: 96, ..FRAME_OBJECTS },
+    Offsets {
+        version: 0x030B,
+        thread_frame: 56,
+        cframe_frame: Some(8),
+        frame_previous: 48,
+        frame_code: 32,
+        frame_instruction: 56,
+        entry_frame: None,
+        code_first_instruction: Some(184),
+        code_name: 128,
+        code_file: 112,
+        code_first_line: 72,
+        code_line_table: 136,
+        ascii_data: 48,
+        compact_data: 72,
+    },
+    Offsets {
+        version: 0x030C,
+        thread_frame: 56,
+        cframe_frame: Some(0),
+        frame_previous: 8,
+        frame_code: 0,
+        frame_instruction: 56,
+        entry_frame: Some((70, 3)),
+        code_first_instruction: Some(192),
+        code_name: 128,
+        code_file: 112,
+        code_first_line: 68,
+        code_line_table: 136,
+        ascii_data: 40,
+        compact_data: 56,
+    },
+    Offsets {
+        version: 0x030D,
+        thread_frame: 72,
+        cframe_frame: None,
+        frame_previous: 8,
+        frame_code: 0,
+        frame_instruction: 56,
+        entry_frame: Some((70, 3)),
+        code_first_instruction: Some(200),
+        code_name: 128,
+        code_file: 112,
+        code_first_line: 68,
+        code_line_table: 136,
+        ascii_data: 40,
+        compact_data: 56,
+    },
+];
+
+/// The row of a version (`major << 8 | minor`).
+pub fn of_version(version: u16) -> Option<&'static Offsets> {
+    ROWS.iter().find(|row| row.version == version)
+}

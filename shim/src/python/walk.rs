@@ -1,0 +1,298 @@
+//! The Python stack of the calling thread, read at the allocation and made cheap by validation.
+//!
+//! The chain that was read last is kept: for each frame its address, code, instruction and node. The next reading
+//! follows the interpreter's pointers from the innermost frame until it meets a frame of the kept chain, then checks
+//! that this frame and all below still have the same code, instruction and caller. What is unchanged keeps its nodes.
+//!
+//! The check follows only pointers that were just read from live frames, so it is safe whatever was freed meanwhile;
+//! but the *predicted* address of the next frame (from the kept chain, hidden from the compiler's knowledge that it
+//! equals the pointer) lets the processor fetch frames without waiting for each other: about 1 ns a frame.
+
+use super::codes::{self, Codes, read};
+use super::offsets::Offsets;
+use crate::arch::opaque;
+use crate::memory::Pages;
+use crate::ring::Writer;
+use crate::stacks::{Node, Stacks};
+use core::sync::atomic::Ordering;
+
+/// A frame of the kept chain. Addresses and values as they were when it was read.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Link {
+    frame: usize,
+    code: usize,
+    /// Pointer to the instruction, or `f_lasti`.
+    instruction: usize,
+    /// The stack up to and with this frame.
+    node: Node,
+}
+
+const PLACES: usize = 1024;
+/// Frames of one stack that are followed: only a broken chain is longer than CPython's own limits let it be.
+const MOST_FRAMES: usize = 1 << 20;
+
+/// The kept chain of a thread, outermost frame first.
+#[repr(C)]
+pub struct Chain {
+    links: Pages<Link>,
+    /// Frames above the join, innermost first, while a stack is read.
+    fresh: Pages<usize>,
+    /// Guesses where a frame stands in `links`, by hash of its address.
+    places: [u16; PLACES],
+    /// [`codes::deaths`] when the chain was last right.
+    deaths: u32,
+    /// The codes of the thread.
+    codes: Codes,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self {
+            links: Pages::default(),
+            fresh: Pages::default(),
+            places: [0; PLACES],
+            deaths: 0,
+            codes: Codes::default(),
+        }
+    }
+}
+
+/// How the version keeps its frames. Two shapes, told apart at compile time in the hot loop.
+trait Shape {
+    /// # Safety
+    /// `frame` is a live frame of a version with this shape.
+    unsafe fn instruction(frame: usize, offsets: &Offsets) -> usize;
+}
+
+/// Up to 3.10: frame objects with `f_lasti`, an int.
+struct FrameObjects;
+/// From 3.11 on: frames with a pointer to the instruction.
+struct InterpreterFrames;
+
+impl Shape for FrameObjects {
+    #[inline(always)]
+    unsafe fn instruction(frame: usize, offsets: &Offsets) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { read::<u32>(frame, offsets.frame_instruction) as usize }
+    }
+}
+
+impl Shape for InterpreterFrames {
+    #[inline(always)]
+    unsafe fn instruction(frame: usize, offsets: &Offsets) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { read::<usize>(frame, offsets.frame_instruction) }
+    }
+}
+
+impl Chain {
+    /// Bytes it holds beside itself.
+    pub fn bytes(&self) -> usize {
+        self.links.bytes() + self.fresh.bytes() + self.codes.bytes()
+    }
+
+    /// Forgets everything: a new thread begins in this ring.
+    pub fn clear(&mut self) {
+        self.links.truncate(0);
+        self.codes.clear();
+    }
+
+    /// The stack of the thread whose `PyThreadState` is at `thread_state`: the calling thread's. 0 if no Python
+    /// function runs in it.
+    #[inline(always)]
+    pub fn read(&mut self, stacks: &mut Stacks, ring: &mut Writer, thread_state: usize, offsets: &Offsets) -> Node {
+        // SAFETY: the interpreter's own state of this thread, alive while the thread runs in this hook.
+        let mut top: usize = unsafe { read(thread_state, offsets.thread_frame) };
+        if let (Some(cframe_frame), true) = (offsets.cframe_frame, top != 0) {
+            // SAFETY: the `_PyCFrame` of this thread.
+            top = unsafe { read(top, cframe_frame) };
+        }
+        if top == 0 {
+            return 0;
+        }
+        if offsets.code_first_instruction.is_some() {
+            self.read_from::<InterpreterFrames>(stacks, ring, top, offsets)
+        } else {
+            self.read_from::<FrameObjects>(stacks, ring, top, offsets)
+        }
+    }
+
+    #[inline(always)]
+    fn read_from<S: Shape>(&mut self, stacks: &mut Stacks, ring: &mut Writer, top: usize, offsets: &Offsets) -> Node {
+        let deaths = codes::deaths();
+        // The case of a loop that allocates: the innermost frame is the same, often everything is.
+        if let Some(last) = self.links.as_slice().last()
+            && last.frame == top
+            && self.deaths == deaths
+        {
+            let length = self.links.len();
+            if let Check::Valid(valid) = self.check::<S>(length, offsets) {
+                if valid == length {
+                    return self.links.as_slice()[length - 1].node;
+                }
+                self.fresh.truncate(0);
+                return self.rebuild::<S>(stacks, ring, valid, length, offsets);
+            }
+        }
+        self.read_slowly::<S>(stacks, ring, top, deaths, offsets)
+    }
+
+    #[inline(never)]
+    fn read_slowly<S: Shape>(
+        &mut self,
+        stacks: &mut Stacks,
+        ring: &mut Writer,
+        top: usize,
+        deaths: u32,
+        offsets: &Offsets,
+    ) -> Node {
+        self.fresh.truncate(0);
+        let mut frame = top;
+        // Links below this may still be met.
+        let mut known = self.links.len();
+        let mut valid = 0;
+        let mut join = 0;
+        while frame != 0 {
+            let place = usize::from(self.places[place_of(frame)]);
+            if place < known && self.links.as_slice()[place].frame == frame {
+                match self.check::<S>(place + 1, offsets) {
+                    Check::Valid(prefix) => {
+                        (valid, join) = (prefix, place + 1);
+                        break;
+                    }
+                    Check::Broken { at, caller } => {
+                        // The frames from `at` on are on the stack, but called by another one than before.
+                        for index in (at..=place).rev() {
+                            let on_stack = self.links.as_slice()[index].frame;
+                            self.fresh.push(on_stack);
+                        }
+                        known = at;
+                        frame = caller;
+                        continue;
+                    }
+                }
+            }
+            if self.fresh.len() >= MOST_FRAMES || !self.fresh.push(frame) {
+                ring.header().cut.fetch_add(1, Ordering::Relaxed);
+                break;
+            }
+            // SAFETY: `frame` is on the stack of this thread, hence alive.
+            frame = unsafe { read(frame, offsets.frame_previous) };
+        }
+        if self.deaths != deaths {
+            // A code of the kept chain may have died and another taken its address: look at every one again.
+            self.deaths = deaths;
+            valid = 0;
+        }
+        self.rebuild::<S>(stacks, ring, valid, join, offsets)
+    }
+
+    /// Compares the first `length` links with the live frames, innermost first. The innermost of them must be on the
+    /// stack.
+    #[inline(always)]
+    fn check<S: Shape>(&self, length: usize, offsets: &Offsets) -> Check {
+        let links = &self.links.as_slice()[..length];
+        let mut valid = length;
+        let mut frame = opaque(links[length - 1].frame);
+        for index in (0..length).rev() {
+            let link = &links[index];
+            // SAFETY: `frame` is on the stack: the first by the caller's promise, each further one because the check
+            // below has found that its address is what the frame above it has as its caller.
+            let (code, caller): (usize, usize) =
+                unsafe { (read(frame, offsets.frame_code), read(frame, offsets.frame_previous)) };
+            // SAFETY: as above.
+            let instruction = unsafe { S::instruction(frame, offsets) };
+            if code != link.code || instruction != link.instruction {
+                valid = index;
+            }
+            let expected = if index == 0 { 0 } else { links[index - 1].frame };
+            let predicted = opaque(expected);
+            if caller != expected {
+                return Check::Broken { at: index, caller };
+            }
+            frame = predicted;
+        }
+        Check::Valid(valid)
+    }
+
+    /// Makes the chain what the stack is: the links below `valid` stay, those up to `join` are on the stack but have
+    /// changed, and the fresh frames follow.
+    fn rebuild<S: Shape>(
+        &mut self,
+        stacks: &mut Stacks,
+        ring: &mut Writer,
+        valid: usize,
+        join: usize,
+        offsets: &Offsets,
+    ) -> Node {
+        let mut node = if valid == 0 { 0 } else { self.links.as_slice()[valid - 1].node };
+        let total = join + self.fresh.len();
+        let held = self.bytes();
+        for index in valid..total {
+            let frame = if index < join {
+                self.links.as_slice()[index].frame
+            } else {
+                self.fresh.as_slice()[total - 1 - index]
+            };
+            // SAFETY: all of them are on the stack of this thread.
+            let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame, offsets)) };
+            node = self.node_of(stacks, ring, node, frame, (code, instruction), offsets);
+            let link = Link { frame, code, instruction, node };
+            if let Some(slot) = self.links.as_mut_slice().get_mut(index) {
+                *slot = link;
+            } else if !self.links.push(link) {
+                break;
+            }
+            self.places[place_of(frame)] = index as u16;
+        }
+        self.links.truncate(total);
+        if self.bytes() != held {
+            ring.header().shim_bytes.fetch_add((self.bytes() - held) as u64, Ordering::Relaxed);
+        }
+        node
+    }
+
+    #[inline]
+    fn node_of(
+        &mut self,
+        stacks: &mut Stacks,
+        ring: &mut Writer,
+        parent: Node,
+        frame: usize,
+        (code, instruction): (usize, usize),
+        offsets: &Offsets,
+    ) -> Node {
+        if let Some((owner, entry)) = offsets.entry_frame {
+            // SAFETY: a live frame.
+            if unsafe { read::<u8>(frame, owner) } == entry {
+                return parent;
+            }
+        }
+        if code == 0 {
+            return parent;
+        }
+        let place = match offsets.code_first_instruction {
+            // In code units of two bytes; the instruction before the first one gives -1.
+            Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
+            None => instruction as u32 as i32,
+        };
+        // What cannot be described is left out; the ring has counted it or tracing has ended.
+        self.codes
+            .number(ring, code, offsets)
+            .and_then(|number| stacks.python(ring, parent, number, place))
+            .unwrap_or(parent)
+    }
+}
+
+#[inline(always)]
+fn place_of(frame: usize) -> usize {
+    ((frame >> 3) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize >> (usize::BITS - PLACES.trailing_zeros())
+}
+
+enum Check {
+    /// This many links from the outermost on are as they were; all are on the stack.
+    Valid(usize),
+    /// The frame of link `at` is on the stack, but its caller is another one now.
+    Broken { at: usize, caller: usize },
+}

@@ -1,0 +1,145 @@
+//! A thread's stacks: a trie whose nodes are numbered in the order in which they are defined in the thread's ring.
+//!
+//! A stack is a node: a frame called from another stack. Finding the node of a known pair costs one probe of a hash
+//! table; a new one is written to the ring before the first event that uses it.
+
+use crate::memory::Pages;
+use crate::ring::Writer;
+use heaptide_format::wire::{definition, kind, word0};
+
+/// A node of the writing thread's trie; 0 is the empty stack.
+pub type Node = u32;
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Entry {
+    /// The frame: code << 32 | instruction for Python, the return address with the top bit set for native.
+    frame: u64,
+    parent: Node,
+    /// 0: the entry is free.
+    node: Node,
+}
+
+/// Nodes a thread may have: 16 million, 512 MiB of table. Beyond, stacks are cut (and counted).
+const MOST: usize = 1 << 24;
+const FIRST_CAPACITY: usize = 1024;
+const NATIVE: u64 = 1 << 63;
+
+/// The trie.
+#[repr(C)]
+pub struct Stacks {
+    table: Pages<Entry>,
+    nodes: usize,
+    /// Native frames recur at once more often than not: the last one is kept apart.
+    last_native: (u64, Node),
+}
+
+impl Default for Stacks {
+    fn default() -> Self {
+        Self { table: Pages::default(), nodes: 0, last_native: (0, 0) }
+    }
+}
+
+impl Stacks {
+    /// Bytes it holds.
+    pub fn bytes(&self) -> usize {
+        self.table.bytes()
+    }
+
+    /// Forgets all nodes: a new thread begins in this ring.
+    pub fn clear(&mut self) {
+        self.table.truncate(0);
+        self.nodes = 0;
+        self.last_native = (0, 0);
+    }
+
+    /// The stack of a Python frame called from `parent`. `None` if it could not be defined.
+    #[inline]
+    pub fn python(&mut self, ring: &mut Writer, parent: Node, code: u32, instruction: i32) -> Option<Node> {
+        // `code` counts from 0 and stays far below 2^31.
+        let frame = u64::from(code) << 32 | u64::from(instruction as u32);
+        let words = [word0(kind::DEFINITION, definition::PYTHON_NODE, u64::from(parent)), frame];
+        self.intern(ring, parent, frame, words)
+    }
+
+    /// The stack of one native frame. `None` if it could not be defined.
+    #[inline]
+    pub fn native(&mut self, ring: &mut Writer, address: u64) -> Option<Node> {
+        if self.last_native.0 == address {
+            return Some(self.last_native.1);
+        }
+        let words = [word0(kind::DEFINITION, definition::NATIVE_NODE, address), 0];
+        let node = self.intern(ring, 0, address | NATIVE, words)?;
+        self.last_native = (address, node);
+        Some(node)
+    }
+
+    /// Whether this native frame has a node already.
+    pub fn knows_native(&self, address: u64) -> bool {
+        self.find(0, address | NATIVE).is_ok()
+    }
+
+    #[inline]
+    fn intern(&mut self, ring: &mut Writer, parent: Node, frame: u64, words: [u64; 2]) -> Option<Node> {
+        match self.find(parent, frame) {
+            Ok(node) => Some(node),
+            Err(_) => self.define(ring, parent, frame, words),
+        }
+    }
+
+    /// The node, or the place where it belongs.
+    #[inline]
+    fn find(&self, parent: Node, frame: u64) -> Result<Node, usize> {
+        let table = self.table.as_slice();
+        let mask = table.len().wrapping_sub(1);
+        let mut place = hash(parent, frame) as usize & mask;
+        // The table is at most half full, so a free entry ends the search.
+        while let Some(entry) = table.get(place) {
+            if entry.node == 0 {
+                return Err(place);
+            }
+            if entry.frame == frame && entry.parent == parent {
+                return Ok(entry.node);
+            }
+            place = (place + 1) & mask;
+        }
+        Err(0)
+    }
+
+    #[cold]
+    fn define(&mut self, ring: &mut Writer, parent: Node, frame: u64, words: [u64; 2]) -> Option<Node> {
+        if self.nodes >= MOST || (self.nodes * 2 >= self.table.len() && !self.grow()) {
+            ring.header().cut.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+            return None;
+        }
+        if !ring.put(words) {
+            return None;
+        }
+        self.nodes += 1;
+        let node = self.nodes as Node;
+        let place = self.find(parent, frame).err()?;
+        self.table.as_mut_slice()[place] = Entry { frame, parent, node };
+        Some(node)
+    }
+
+    fn grow(&mut self) -> bool {
+        let mut larger = Pages::default();
+        if !larger.resize_zeroed((self.table.len() * 2).max(FIRST_CAPACITY)) {
+            return false;
+        }
+        let mut old = core::mem::replace(&mut self.table, larger);
+        for entry in old.as_slice().iter().filter(|entry| entry.node != 0) {
+            if let Err(place) = self.find(entry.parent, entry.frame) {
+                self.table.as_mut_slice()[place] = *entry;
+            }
+        }
+        old.release();
+        true
+    }
+}
+
+#[inline(always)]
+fn hash(parent: Node, frame: u64) -> u64 {
+    let mixed = (frame ^ u64::from(parent).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ mixed >> 29
+}

@@ -1,0 +1,149 @@
+//! The system calls that the shim makes, each behind a safe signature. None touches `errno`, none goes through a
+//! function that the shim replaces.
+
+use crate::arch::{number, syscall};
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
+
+const PAGE: usize = 4096;
+
+/// Fresh zeroed pages, private to this process; `None` if the kernel has none.
+pub fn map(bytes: usize) -> Option<NonNull<u8>> {
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
+    map_with(bytes, flags, usize::MAX, 0)
+}
+
+/// Maps `bytes` of a file from `offset` on, shared and writable.
+pub fn map_shared(file: &File, offset: usize, bytes: usize) -> Option<NonNull<u8>> {
+    map_with(bytes, libc::MAP_SHARED as usize, file.0, offset)
+}
+
+fn map_with(bytes: usize, flags: usize, file: usize, offset: usize) -> Option<NonNull<u8>> {
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    // SAFETY: without MAP_FIXED the kernel chooses unused addresses: no memory of the program is touched.
+    let result = unsafe { syscall(number::MMAP, [0, bytes, protection, flags, file, offset]) };
+    if (-4095..0).contains(&result) { None } else { NonNull::new(result as *mut u8) }
+}
+
+/// Gives pages back.
+///
+/// # Safety
+/// They came from [`map`] with this length, and nobody uses them any more.
+pub unsafe fn unmap(address: NonNull<u8>, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { syscall(number::MUNMAP, [address.as_ptr() as usize, bytes, 0, 0, 0, 0]) };
+}
+
+/// Makes pages read as zeros in a forked child. False if the kernel cannot (before 4.14).
+pub fn wipe_on_fork(address: NonNull<u8>, bytes: usize) -> bool {
+    // SAFETY: the advice changes only what a child sees, and these are the shim's own pages.
+    let arguments = [address.as_ptr() as usize, bytes, libc::MADV_WIPEONFORK as usize, 0, 0, 0];
+    // SAFETY: as above.
+    unsafe { syscall(number::MADVISE, arguments) == 0 }
+}
+
+/// Bytes rounded up to whole pages.
+pub const fn whole_pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(PAGE)
+}
+
+/// Process id as this process sees it.
+pub fn process_id() -> u32 {
+    // SAFETY: no arguments, no effect.
+    unsafe { syscall(number::GETPID, [0; 6]) as u32 }
+}
+
+/// Kernel's id of the calling thread.
+pub fn thread_id() -> u32 {
+    // SAFETY: no arguments, no effect.
+    unsafe { syscall(number::GETTID, [0; 6]) as u32 }
+}
+
+/// Monotonic nanoseconds.
+pub fn now() -> u64 {
+    let mut time = [0u64; 2];
+    // SAFETY: the kernel writes two words to `time`.
+    unsafe { syscall(number::CLOCK_GETTIME, [libc::CLOCK_MONOTONIC as usize, time.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1])
+}
+
+/// Sleeps until `word` is woken, is not `expected`, or the time is over.
+pub fn futex_wait(word: &AtomicU32, expected: u32, nanoseconds: u64) {
+    let timeout = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
+    let arguments =
+        [word.as_ptr() as usize, libc::FUTEX_WAIT as usize, expected as usize, timeout.as_ptr() as usize, 0, 0];
+    // SAFETY: the kernel reads a live word and a live timeout.
+    unsafe { syscall(number::FUTEX, arguments) };
+}
+
+/// Wakes all who sleep on `word`.
+pub fn futex_wake(word: &AtomicU32) {
+    // SAFETY: the kernel only uses the address of a live word as a key.
+    unsafe { syscall(number::FUTEX, [word.as_ptr() as usize, libc::FUTEX_WAKE as usize, i32::MAX as usize, 0, 0, 0]) };
+}
+
+/// Lets another thread run.
+pub fn yield_now() {
+    // SAFETY: no arguments, no effect on memory.
+    unsafe { syscall(number::SCHED_YIELD, [0; 6]) };
+}
+
+/// Writes a message to standard error, once, without caring whether it arrived.
+pub fn complain(message: &[u8]) {
+    // SAFETY: the kernel reads `message`.
+    unsafe { syscall(number::WRITE, [2, message.as_ptr() as usize, message.len(), 0, 0, 0]) };
+}
+
+/// Ends the process: only for our own bugs.
+pub fn die() -> ! {
+    complain(b"heaptide: internal error in the traced process\n");
+    loop {
+        // SAFETY: does not return.
+        unsafe { syscall(number::EXIT_GROUP, [134, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// An open file, closed when dropped.
+pub struct File(usize);
+
+impl File {
+    /// Opens a file; `path` ends with NUL.
+    pub fn open(path: &[u8], flags: i32) -> Option<Self> {
+        debug_assert!(path.ends_with(&[0]));
+        let arguments = [libc::AT_FDCWD as usize, path.as_ptr() as usize, (flags | libc::O_CLOEXEC) as usize, 0, 0, 0];
+        // SAFETY: the kernel reads a NUL-terminated path.
+        let result = unsafe { syscall(number::OPENAT, arguments) };
+        (result >= 0).then_some(Self(result as usize))
+    }
+
+    /// Reads into `buffer` until it is full or the file ends; the number of bytes.
+    pub fn read(&self, buffer: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let rest = &mut buffer[filled..];
+            // SAFETY: the kernel writes at most `rest.len()` bytes to `rest`.
+            let result = unsafe { syscall(number::READ, [self.0, rest.as_mut_ptr() as usize, rest.len(), 0, 0, 0]) };
+            match result {
+                1.. => filled += result as usize,
+                _ if result == -(libc::EINTR as isize) => {}
+                _ => break,
+            }
+        }
+        filled
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours alone.
+        unsafe { syscall(number::CLOSE, [self.0, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// Reads a symbolic link into `buffer`; what was read.
+pub fn read_link<'a>(path: &[u8], buffer: &'a mut [u8]) -> &'a [u8] {
+    let arguments = [libc::AT_FDCWD as usize, path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0];
+    // SAFETY: the kernel reads a NUL-terminated path and writes at most `buffer.len()` bytes to `buffer`.
+    let result = unsafe { syscall(number::READLINKAT, arguments) };
+    &buffer[..result.clamp(0, buffer.len() as isize) as usize]
+}

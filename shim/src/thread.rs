@@ -1,0 +1,335 @@
+//! The state of a traced thread, and the guard that keeps a hook from tracing itself.
+//!
+//! The state lies in pages that a forked child finds wiped: its word is 0 there, which sends the child's first hook to
+//! [`enter_slowly`], where it registers as a new image.
+
+use crate::python::walk::Chain;
+use crate::ring::Writer;
+use crate::stacks::Stacks;
+use crate::{arch, process, python, sys};
+use core::ffi::{c_int, c_void};
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use heaptide_format::shared::{MAX_RINGS, ring_state};
+use heaptide_format::wire::BlobKind;
+
+/// Values of the thread-local word other than the address of a [`Thread`].
+const NEW: usize = 0;
+/// Not traced: while its state is being made, or for good.
+const UNTRACED: usize = 1;
+
+/// Values of [`Thread::word`]. Zero is what a forked child finds.
+const IDLE: u32 = 1;
+const BUSY: u32 = 2;
+
+/// A traced thread.
+#[repr(C)]
+pub struct Thread {
+    word: u32,
+    /// Rounds of thread-exit destructors this state has seen.
+    exit_rounds: u32,
+    ring_index: usize,
+    next_in_pool: Option<NonNull<Thread>>,
+    process: &'static process::State,
+    /// Where its records go.
+    pub ring: Writer,
+    /// The Python stack that was read last.
+    pub chain: Chain,
+    /// Its trie of stacks.
+    pub stacks: Stacks,
+}
+
+impl Thread {
+    /// The process it runs in.
+    #[inline(always)]
+    pub fn process(&self) -> &'static process::State {
+        self.process
+    }
+
+    /// Whether events must carry stamps: other threads have rings too.
+    #[inline(always)]
+    pub fn is_one_of_many(&self) -> bool {
+        self.process.threads.load(Ordering::Relaxed) > 1
+    }
+
+    /// Notes what the shim holds for this thread. Called when that grows.
+    pub fn report_memory(&self) {
+        let bytes = BYTES + self.chain.bytes() + self.stacks.bytes();
+        self.ring.header().shim_bytes.store(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// Proof that the calling thread is traced and not already in a hook. Everything that records takes one.
+pub struct Guard(&'static mut Thread);
+
+impl Deref for Guard {
+    type Target = Thread;
+
+    #[inline(always)]
+    fn deref(&self) -> &Thread {
+        self.0
+    }
+}
+
+impl DerefMut for Guard {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Thread {
+        self.0
+    }
+}
+
+impl Drop for Guard {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.word = IDLE;
+    }
+}
+
+/// The guard, unless this thread is not traced, or is in a hook: then the call is the allocator's own business.
+#[inline(always)]
+pub fn enter() -> Option<Guard> {
+    let word = arch::thread_word();
+    if word > UNTRACED {
+        // SAFETY: `claim` stored the address of this thread's state, which is never unmapped. A hook that is interrupted
+        // by a signal holds a guard, and the word says so: two guards never exist.
+        let thread = unsafe { &mut *(word as *mut Thread) };
+        if thread.word == IDLE {
+            thread.word = BUSY;
+            return Some(Guard(thread));
+        }
+    }
+    enter_slowly(word)
+}
+
+#[cold]
+#[inline(never)]
+fn enter_slowly(word: usize) -> Option<Guard> {
+    if word == UNTRACED {
+        return None;
+    }
+    if word != NEW {
+        // SAFETY: as in `enter`.
+        let state = unsafe { (*(word as *const Thread)).word };
+        if state != 0 {
+            return None;
+        }
+    }
+    // What follows may call the C library, which may set errno.
+    // SAFETY: errno's address is valid for the calling thread.
+    let errno = unsafe { *libc::__errno_location() };
+    arch::set_thread_word(UNTRACED);
+    let claimed = process::state().and_then(claim);
+    match claimed {
+        Some(thread) => arch::set_thread_word(thread.as_ptr() as usize),
+        None if process::is_off() => {}
+        None => arch::set_thread_word(NEW),
+    }
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = errno };
+    let mut thread = claimed?;
+    // SAFETY: made just now for this thread alone.
+    let thread = unsafe { thread.as_mut() };
+    thread.word = BUSY;
+    Some(Guard(thread))
+}
+
+const BYTES: usize = sys::whole_pages(size_of::<Thread>());
+
+/// States of ended threads. All zeros is the empty pool.
+#[repr(C)]
+pub struct Pool {
+    lock: AtomicU32,
+    first: AtomicUsize,
+}
+
+impl Pool {
+    fn with<R>(&self, action: impl FnOnce(&AtomicUsize) -> R) -> R {
+        while self.lock.swap(1, Ordering::Acquire) != 0 {
+            sys::yield_now();
+        }
+        let result = action(&self.first);
+        self.lock.store(0, Ordering::Release);
+        result
+    }
+
+    fn take(&self) -> Option<NonNull<Thread>> {
+        self.with(|first| {
+            let thread = NonNull::new(first.load(Ordering::Relaxed) as *mut Thread)?;
+            // SAFETY: in the pool, so nobody's; never unmapped.
+            let next = unsafe { thread.as_ref() }.next_in_pool;
+            first.store(next.map_or(0, |next| next.as_ptr() as usize), Ordering::Relaxed);
+            Some(thread)
+        })
+    }
+
+    fn give(&self, mut thread: NonNull<Thread>) {
+        self.with(|first| {
+            // SAFETY: its thread gives it away and uses it no more.
+            unsafe { thread.as_mut() }.next_in_pool = NonNull::new(first.load(Ordering::Relaxed) as *mut Thread);
+            first.store(thread.as_ptr() as usize, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Makes the calling thread a traced one: a ring and a state. The first in its process announces the image.
+fn claim(state: &'static process::State) -> Option<NonNull<Thread>> {
+    let birth = process::register(state).ok()?;
+    let claimed = claim_state(state);
+    if let Some(birth) = birth {
+        if let Some(mut thread) = claimed {
+            // SAFETY: made just now for this thread alone.
+            announce_image(&mut unsafe { thread.as_mut() }.ring, &birth);
+        }
+        process::announced(state, claimed.is_some());
+    }
+    if let Some(thread) = claimed {
+        set_exit_destructor(thread.as_ptr().cast());
+    }
+    claimed
+}
+
+fn claim_state(state: &'static process::State) -> Option<NonNull<Thread>> {
+    let control = process::control();
+    if control.stopped.load(Ordering::Acquire) != 0 {
+        process::turn_off();
+        return None;
+    }
+    let Some((index, header)) = claim_ring() else {
+        control.lost.fetch_add(1, Ordering::Relaxed);
+        return None;
+    };
+    let Some(thread) = state.pool.take().or_else(|| fresh(state, header)) else {
+        control.ring_states[index].store(ring_state::FREE, Ordering::Release);
+        control.lost.fetch_add(1, Ordering::Relaxed);
+        return None;
+    };
+    let mut claimed = thread;
+    // SAFETY: from the pool or fresh: nobody else's.
+    let thread = unsafe { claimed.as_mut() };
+    thread.exit_rounds = 0;
+    thread.ring_index = index;
+    thread.ring = Writer::new(header);
+    thread.chain.clear();
+    thread.stacks.clear();
+    // Before this thread's first event: whoever learns of a block from us sees that there are several threads.
+    state.threads.fetch_add(1, Ordering::SeqCst);
+    let header = thread.ring.header();
+    header.image.store(state.image.load(Ordering::Acquire), Ordering::Relaxed);
+    header.pid.store(sys::process_id(), Ordering::Relaxed);
+    header.thread.store(sys::thread_id(), Ordering::Relaxed);
+    header.claims.fetch_add(1, Ordering::Release);
+    thread.report_memory();
+    Some(claimed)
+}
+
+fn fresh(
+    state: &'static process::State,
+    header: NonNull<heaptide_format::shared::RingHeader>,
+) -> Option<NonNull<Thread>> {
+    let pages = sys::map(BYTES)?;
+    if !sys::wipe_on_fork(pages, BYTES) {
+        return None;
+    }
+    let thread = pages.cast::<Thread>();
+    let value = Thread {
+        word: BUSY,
+        exit_rounds: 0,
+        ring_index: 0,
+        next_in_pool: None,
+        process: state,
+        ring: Writer::new(header),
+        chain: Chain::default(),
+        stacks: Stacks::default(),
+    };
+    // SAFETY: BYTES of fresh pages.
+    unsafe { thread.write(value) };
+    Some(thread)
+}
+
+fn claim_ring() -> Option<(usize, NonNull<heaptide_format::shared::RingHeader>)> {
+    let control = process::control();
+    for (index, state) in control.ring_states.iter().enumerate().take(MAX_RINGS) {
+        if state.load(Ordering::Relaxed) == ring_state::FREE
+            && state
+                .compare_exchange(ring_state::FREE, ring_state::CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        {
+            control.rings_used.fetch_max(index as u32 + 1, Ordering::AcqRel);
+            let header = process::ring(index);
+            if header.is_none() {
+                state.store(ring_state::FREE, Ordering::Release);
+            }
+            return header.map(|header| (index, header));
+        }
+    }
+    None
+}
+
+/// The first record of an image: see [`BlobKind::Image`].
+fn announce_image(ring: &mut Writer, birth: &process::Birth) {
+    let mut program = [0; 1024];
+    let mut command = [0; 4096];
+    let (mut program_bytes, mut command_bytes) = (&[][..], &[][..]);
+    if !birth.forked {
+        program_bytes = sys::read_link(b"/proc/self/exe\0", &mut program);
+        if let Some(file) = sys::File::open(b"/proc/self/cmdline\0", libc::O_RDONLY) {
+            let length = file.read(&mut command);
+            command_bytes = &command[..length];
+        }
+    }
+    let python = python::version();
+    ring.put_blob(
+        BlobKind::Image,
+        &[
+            &birth.parent.to_le_bytes(),
+            &[u8::from(birth.forked)],
+            &python.to_le_bytes(),
+            &(program_bytes.len() as u32).to_le_bytes(),
+            program_bytes,
+            &(command_bytes.len() as u32).to_le_bytes(),
+            command_bytes,
+        ],
+    );
+}
+
+// A key with a destructor tells when a thread ends. Its value is the address of the thread's state.
+static EXIT_KEY: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Once per process, before the first claim.
+pub fn prepare() {
+    let mut key: libc::pthread_key_t = 0;
+    // SAFETY: `key` is written; the destructor has the signature wanted.
+    if unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) } == 0 {
+        EXIT_KEY.store(key as usize, Ordering::Release);
+    }
+}
+
+fn set_exit_destructor(value: *const c_void) {
+    let key = EXIT_KEY.load(Ordering::Acquire);
+    if key != usize::MAX {
+        // SAFETY: the key exists. Early keys need no memory; a late one makes the C library allocate, which our own
+        // hook then passes through untraced (the thread's word says so).
+        let _: c_int = unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) };
+    }
+}
+
+/// Destructor of the key. Other destructors may still allocate and release: stays until the C library's last round
+/// (PTHREAD_DESTRUCTOR_ITERATIONS, 4), then gives the ring back.
+extern "C" fn thread_exits(state: *mut c_void) {
+    let Some(thread) = NonNull::new(state.cast::<Thread>()) else { return };
+    // SAFETY: the key's value is this thread's state, or in a forked child its wiped pages.
+    let fields = unsafe { &mut *thread.as_ptr() };
+    if fields.word == 0 || arch::thread_word() != thread.as_ptr() as usize {
+        return;
+    }
+    fields.exit_rounds += 1;
+    if fields.exit_rounds < 4 {
+        set_exit_destructor(state);
+        return;
+    }
+    let index = fields.ring_index;
+    arch::set_thread_word(NEW);
+    fields.process.pool.give(thread);
+    process::control().ring_states[index].store(ring_state::RELEASED, Ordering::Release);
+}
