@@ -137,8 +137,11 @@ fn native_stack(thread: &mut Thread, caller: usize) -> Node {
         return 0;
     }
     let address = caller as u64;
-    if !thread.stacks.knows_native(address) {
-        native::define_module(thread, address);
+    match thread.stacks.known_native(address) {
+        Some(node) => node,
+        None => {
+            native::define_module(thread, address);
+            thread.stacks.define_native(&mut thread.ring, address).unwrap_or(0)
+        }
     }
-    thread.stacks.native(&mut thread.ring, address).unwrap_or(0)
 }

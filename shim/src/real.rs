@@ -88,6 +88,8 @@ pub mod bootstrap {
     static USED: AtomicUsize = AtomicUsize::new(0);
 
     /// A zeroed block with its size in the word before; null when the area is used up.
+    #[cold]
+    #[inline(never)]
     pub fn take(size: usize, alignment: usize) -> Pointer {
         let alignment = alignment.max(16);
         let need = size.saturating_add(alignment + 16);
@@ -116,6 +118,8 @@ pub mod bootstrap {
     }
 
     /// A larger copy of a block that came from here.
+    #[cold]
+    #[inline(never)]
     pub fn take_again(old: Pointer, wanted: usize) -> Pointer {
         let fresh = take(wanted, 16);
         if !fresh.is_null() && owns(old) {

@@ -62,21 +62,19 @@ impl Stacks {
         self.intern(ring, parent, frame, words)
     }
 
-    /// The stack of one native frame. `None` if it could not be defined.
+    /// The stack of one native frame, if it has been defined.
     #[inline]
-    pub fn native(&mut self, ring: &mut Writer, address: u64) -> Option<Node> {
-        if self.last_native.0 == address {
-            return Some(self.last_native.1);
+    pub fn known_native(&mut self, address: u64) -> Option<Node> {
+        if self.last_native.0 != address {
+            self.last_native = (address, self.find(0, address | NATIVE).ok()?);
         }
-        let words = [word0(kind::DEFINITION, definition::NATIVE_NODE, address), 0];
-        let node = self.intern(ring, 0, address | NATIVE, words)?;
-        self.last_native = (address, node);
-        Some(node)
+        Some(self.last_native.1)
     }
 
-    /// Whether this native frame has a node already.
-    pub fn knows_native(&self, address: u64) -> bool {
-        self.find(0, address | NATIVE).is_ok()
+    /// Defines the stack of one native frame. `None` if it could not be.
+    #[cold]
+    pub fn define_native(&mut self, ring: &mut Writer, address: u64) -> Option<Node> {
+        self.define(ring, 0, address | NATIVE, [word0(kind::DEFINITION, definition::NATIVE_NODE, address), 0])
     }
 
     #[inline]
@@ -140,6 +138,7 @@ impl Stacks {
 
 #[inline(always)]
 fn hash(parent: Node, frame: u64) -> u64 {
-    let mixed = (frame ^ u64::from(parent).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed ^ mixed >> 29
+    // Two rounds: the low bits that are used must depend on every bit of both.
+    let mixed = (frame.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(parent)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    mixed ^ mixed >> 32
 }

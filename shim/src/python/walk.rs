@@ -28,11 +28,14 @@ struct Link {
     node: Node,
 }
 
+/// Stands below the outermost frame, as its caller: element 0 of every chain.
+const NO_FRAME: Link = Link { frame: 0, code: 0, instruction: 0, node: 0 };
+
 const PLACES: usize = 1024;
 /// Frames of one stack that are followed: only a broken chain is longer than CPython's own limits let it be.
 const MOST_FRAMES: usize = 1 << 20;
 
-/// The kept chain of a thread, outermost frame first.
+/// The kept chain of a thread: [`NO_FRAME`], then the frames, outermost first.
 #[repr(C)]
 pub struct Chain {
     links: Pages<Link>,
@@ -58,32 +61,53 @@ impl Default for Chain {
     }
 }
 
-/// How the version keeps its frames. Two shapes, told apart at compile time in the hot loop.
+/// How versions keep their frames, known at compile time in the hot loop. Offsets are those of
+/// [`Offsets`](super::offsets::Offsets), which `select` compares.
 trait Shape {
+    /// Frame: the calling frame.
+    const PREVIOUS: usize;
+    /// Frame: where it stands in its code.
+    const INSTRUCTION: usize;
+    /// Frame: the code, where the instruction does not tell it. A pointer to the instruction does: it points into the
+    /// code object.
+    const CODE: Option<usize>;
+
     /// # Safety
     /// `frame` is a live frame of a version with this shape.
-    unsafe fn instruction(frame: usize, offsets: &Offsets) -> usize;
-}
-
-/// Up to 3.10: frame objects with `f_lasti`, an int.
-struct FrameObjects;
-/// From 3.11 on: frames with a pointer to the instruction.
-struct InterpreterFrames;
-
-impl Shape for FrameObjects {
     #[inline(always)]
-    unsafe fn instruction(frame: usize, offsets: &Offsets) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe { read::<u32>(frame, offsets.frame_instruction) as usize }
+    unsafe fn instruction(frame: usize) -> usize {
+        // SAFETY: the caller's promise; `f_lasti` is an int, the pointer a pointer.
+        unsafe {
+            if Self::CODE.is_some() {
+                read::<u32>(frame, Self::INSTRUCTION) as usize
+            } else {
+                read(frame, Self::INSTRUCTION)
+            }
+        }
     }
 }
 
-impl Shape for InterpreterFrames {
-    #[inline(always)]
-    unsafe fn instruction(frame: usize, offsets: &Offsets) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe { read::<usize>(frame, offsets.frame_instruction) }
-    }
+macro_rules! shapes {
+    ($($(#[$doc:meta])* $name:ident: $previous:literal, $instruction:literal, $code:expr;)*) => {$(
+        $(#[$doc])*
+        struct $name;
+        impl Shape for $name {
+            const PREVIOUS: usize = $previous;
+            const INSTRUCTION: usize = $instruction;
+            const CODE: Option<usize> = $code;
+        }
+    )*};
+}
+
+shapes! {
+    /// 3.8 and 3.9: frame objects.
+    Python38: 24, 104, Some(32);
+    /// 3.10: frame objects.
+    Python310: 24, 96, Some(32);
+    /// 3.11: interpreter frames.
+    Python311: 48, 56, None;
+    /// 3.12 and 3.13: interpreter frames.
+    Python312: 8, 56, None;
 }
 
 impl Chain {
@@ -111,10 +135,11 @@ impl Chain {
         if top == 0 {
             return 0;
         }
-        if offsets.code_first_instruction.is_some() {
-            self.read_from::<InterpreterFrames>(stacks, ring, top, offsets)
-        } else {
-            self.read_from::<FrameObjects>(stacks, ring, top, offsets)
+        match offsets.version {
+            0x030B => self.read_from::<Python311>(stacks, ring, top, offsets),
+            0x030C | 0x030D => self.read_from::<Python312>(stacks, ring, top, offsets),
+            0x030A => self.read_from::<Python310>(stacks, ring, top, offsets),
+            _ => self.read_from::<Python38>(stacks, ring, top, offsets),
         }
     }
 
@@ -127,7 +152,7 @@ impl Chain {
             && self.deaths == deaths
         {
             let length = self.links.len();
-            if let Check::Valid(valid) = self.check::<S>(length, offsets) {
+            if let Check::Valid(valid) = self.check::<S>(length) {
                 if valid == length {
                     return self.links.as_slice()[length - 1].node;
                 }
@@ -148,15 +173,18 @@ impl Chain {
         offsets: &Offsets,
     ) -> Node {
         self.fresh.truncate(0);
+        if self.links.len() == 0 && !self.links.push(NO_FRAME) {
+            return 0;
+        }
         let mut frame = top;
         // Links below this may still be met.
         let mut known = self.links.len();
-        let mut valid = 0;
-        let mut join = 0;
+        let mut valid = 1;
+        let mut join = 1;
         while frame != 0 {
             let place = usize::from(self.places[place_of(frame)]);
             if place < known && self.links.as_slice()[place].frame == frame {
-                match self.check::<S>(place + 1, offsets) {
+                match self.check::<S>(place + 1) {
                     Check::Valid(prefix) => {
                         (valid, join) = (prefix, place + 1);
                         break;
@@ -178,12 +206,12 @@ impl Chain {
                 break;
             }
             // SAFETY: `frame` is on the stack of this thread, hence alive.
-            frame = unsafe { read(frame, offsets.frame_previous) };
+            frame = unsafe { read(frame, S::PREVIOUS) };
         }
         if self.deaths != deaths {
             // A code of the kept chain may have died and another taken its address: look at every one again.
             self.deaths = deaths;
-            valid = 0;
+            valid = 1;
         }
         self.rebuild::<S>(stacks, ring, valid, join, offsets)
     }
@@ -191,27 +219,28 @@ impl Chain {
     /// Compares the first `length` links with the live frames, innermost first. The innermost of them must be on the
     /// stack.
     #[inline(always)]
-    fn check<S: Shape>(&self, length: usize, offsets: &Offsets) -> Check {
+    fn check<S: Shape>(&self, length: usize) -> Check {
         let links = &self.links.as_slice()[..length];
         let mut valid = length;
-        let mut frame = opaque(links[length - 1].frame);
-        for index in (0..length).rev() {
-            let link = &links[index];
+        let mut callers = links.iter().rev();
+        let Some(mut link) = callers.next() else { return Check::Valid(length) };
+        let mut frame = opaque(link.frame);
+        let mut index = length;
+        for caller_link in callers {
+            index -= 1;
             // SAFETY: `frame` is on the stack: the first by the caller's promise, each further one because the check
             // below has found that its address is what the frame above it has as its caller.
-            let (code, caller): (usize, usize) =
-                unsafe { (read(frame, offsets.frame_code), read(frame, offsets.frame_previous)) };
+            let (caller, instruction) = unsafe { (read::<usize>(frame, S::PREVIOUS), S::instruction(frame)) };
             // SAFETY: as above.
-            let instruction = unsafe { S::instruction(frame, offsets) };
-            if code != link.code || instruction != link.instruction {
+            let same_code = S::CODE.is_none_or(|code| unsafe { read::<usize>(frame, code) } == link.code);
+            if instruction != link.instruction || !same_code {
                 valid = index;
             }
-            let expected = if index == 0 { 0 } else { links[index - 1].frame };
-            let predicted = opaque(expected);
-            if caller != expected {
+            let predicted = opaque(caller_link.frame);
+            if caller != caller_link.frame {
                 return Check::Broken { at: index, caller };
             }
-            frame = predicted;
+            (frame, link) = (predicted, caller_link);
         }
         Check::Valid(valid)
     }
@@ -226,7 +255,7 @@ impl Chain {
         join: usize,
         offsets: &Offsets,
     ) -> Node {
-        let mut node = if valid == 0 { 0 } else { self.links.as_slice()[valid - 1].node };
+        let mut node = self.links.as_slice()[valid - 1].node;
         let total = join + self.fresh.len();
         let held = self.bytes();
         for index in valid..total {
@@ -236,7 +265,7 @@ impl Chain {
                 self.fresh.as_slice()[total - 1 - index]
             };
             // SAFETY: all of them are on the stack of this thread.
-            let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame, offsets)) };
+            let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
             node = self.node_of(stacks, ring, node, frame, (code, instruction), offsets);
             let link = Link { frame, code, instruction, node };
             if let Some(slot) = self.links.as_mut_slice().get_mut(index) {
@@ -291,7 +320,7 @@ fn place_of(frame: usize) -> usize {
 }
 
 enum Check {
-    /// This many links from the outermost on are as they were; all are on the stack.
+    /// This many links from the first on are as they were; all are on the stack.
     Valid(usize),
     /// The frame of link `at` is on the stack, but its caller is another one now.
     Broken { at: usize, caller: usize },
