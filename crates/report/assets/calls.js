@@ -1,0 +1,238 @@
+// @ts-check
+// The call tree: nodes of the data → one tree with equal siblings merged, and the sums over it.
+// Pure. How a tree is looked at (from the top, inverted) is views.js; where it is drawn, layout.js.
+//
+// Values are kept as a list of columns, one number per tree node:
+//
+//     0 bytes   1 counts   2 bytes before   3 counts before   4 width in bytes   5 width in counts
+//
+// Without a "before" side there are only the first two, and a frame is as wide as its value. With one, the
+// width of a frame is the sum, over the call paths through it, of the larger of the two sides. So a path that
+// is gone keeps its width, children always fit exactly into their parent, and the inverted view adds up too.
+
+export const BYTES = 0;
+export const COUNTS = 1;
+export const BEFORE = 2;
+export const WIDTH = 4;
+
+/**
+ * @typedef {import('./data.js').Nodes} Nodes
+ * @typedef {import('./data.js').Frames} Frames
+ * @typedef {import('./data.js').Metric} Metric
+ * @typedef {{size: number, parent: Int32Array, frame: Int32Array, treeNode: Int32Array}} CallTree
+ *   Node 0 is the root ("all", frame −1, parent −1). `treeNode` tells for each node of the data where it went.
+ * @typedef {Float64Array[]} Columns
+ */
+
+/**
+ * Which frames count as the same one: each by itself, or all lines of one function together.
+ * @param {Frames} frames
+ * @param {boolean} byLine
+ * @returns {Int32Array} for each frame the first frame that is the same
+ */
+export function sameFrames(frames, byLine) {
+  /** @type {Map<string, number>} */
+  const first = new Map();
+  const same = new Int32Array(frames.length);
+  for (let f = 0; f < frames.length; f++) {
+    const key = JSON.stringify([frames.name[f], frames.file[f], frames.kind[f], byLine ? frames.line[f] : 0]);
+    const known = first.get(key);
+    if (known === undefined) first.set(key, f);
+    same[f] = known ?? f;
+  }
+  return same;
+}
+
+/**
+ * Merges siblings of the same frame. A hidden frame goes to its nearest visible caller, with its own values.
+ * @param {Nodes} nodes
+ * @param {Int32Array} same  from `sameFrames`
+ * @param {(frame: number) => boolean} [hidden]
+ * @returns {CallTree}
+ */
+export function mergeNodes(nodes, same, hidden = () => false) {
+  const n = nodes.length;
+  const parent = new Int32Array(n + 1);
+  const frame = new Int32Array(n + 1);
+  const treeNode = new Int32Array(n);
+  parent[0] = frame[0] = -1;
+  let size = 1;
+  /** @type {Map<number, number>} */
+  const children = new Map();
+  const isHidden = Uint8Array.from(same, (_, f) => Number(hidden(f)));
+  for (let i = 0; i < n; i++) {
+    const above = nodes.parent[i] < 0 ? 0 : treeNode[nodes.parent[i]];
+    if (isHidden[nodes.frame[i]]) {
+      treeNode[i] = above;
+      continue;
+    }
+    const f = same[nodes.frame[i]];
+    const key = above * same.length + f;
+    let node = children.get(key);
+    if (node === undefined) {
+      node = size++;
+      parent[node] = above;
+      frame[node] = f;
+      children.set(key, node);
+    }
+    treeNode[i] = node;
+  }
+  return { size, parent: parent.slice(0, size), frame: frame.slice(0, size), treeNode };
+}
+
+/**
+ * Own values of the tree's nodes in one metric.
+ * @param {CallTree} tree
+ * @param {Metric} metric
+ * @returns {Columns}
+ */
+export function ownColumns(tree, metric) {
+  const sources = [metric.after.bytes, metric.after.counts];
+  if (metric.before) sources.push(metric.before.bytes, metric.before.counts);
+  const columns = sources.map((source) => {
+    const column = new Float64Array(tree.size);
+    for (let i = 0; i < source.length; i++) column[tree.treeNode[i]] += source[i];
+    return column;
+  });
+  if (metric.before) {
+    for (const unit of [BYTES, COUNTS]) {
+      columns.push(columns[unit].map((after, i) => Math.max(after, columns[BEFORE + unit][i])));
+    }
+  }
+  return columns;
+}
+
+/**
+ * Own values and those of everything called from there.
+ * @param {CallTree} tree
+ * @param {Columns} own
+ * @returns {Columns}
+ */
+export function totalColumns(tree, own) {
+  return own.map((column) => {
+    const total = column.slice();
+    for (let i = tree.size - 1; i > 0; i--) total[tree.parent[i]] += total[i];
+    return total;
+  });
+}
+
+/**
+ * The column that gives the widths.
+ * @param {Columns} columns
+ * @param {number} unit  BYTES or COUNTS
+ * @returns {number}
+ */
+export function widthColumn(columns, unit) {
+  return columns.length > WIDTH ? WIDTH + unit : unit;
+}
+
+/**
+ * How much of a frame changed: 1 all new, −1 all gone, 0 no change, ½ twice as much as before.
+ * @param {number} before
+ * @param {number} after
+ * @returns {number}
+ */
+export function change(before, after) {
+  const larger = Math.max(before, after);
+  return larger > 0 ? (after - before) / larger : 0;
+}
+
+/**
+ * What a search text means: part of a name whatever its case, or /a regular expression/ with optional flags.
+ * @param {string} text
+ * @returns {((candidate: string) => boolean) | null} null for an empty text
+ * @throws {SyntaxError} if the expression is not one
+ */
+export function matcher(text) {
+  if (text === '') return null;
+  const expression = /^\/(.+)\/([imsu]*)$/.exec(text);
+  if (expression) {
+    const regex = new RegExp(expression[1], expression[2]);
+    return (candidate) => regex.test(candidate);
+  }
+  const part = text.toLowerCase();
+  return (candidate) => candidate.toLowerCase().includes(part);
+}
+
+/**
+ * The frames whose function or file:line matches.
+ * @param {Frames} frames
+ * @param {(candidate: string) => boolean} matches
+ * @returns {Uint8Array} 1 or 0 per frame
+ */
+export function matchFrames(frames, matches) {
+  const matched = new Uint8Array(frames.length);
+  for (let f = 0; f < frames.length; f++) {
+    matched[f] = Number(matches(frames.name[f]) || matches(`${frames.file[f]}:${frames.line[f]}`));
+  }
+  return matched;
+}
+
+/**
+ * Sum of each column over the call paths that pass through a matching frame. A path with several matching
+ * frames counts once. The result is the same however the tree is looked at.
+ * @param {CallTree} tree
+ * @param {Columns} own
+ * @param {Uint8Array} matched  from `matchFrames`
+ * @returns {number[]}
+ */
+export function matchTotals(tree, own, matched) {
+  const through = new Uint8Array(tree.size);
+  const sums = own.map(() => 0);
+  for (let i = 1; i < tree.size; i++) {
+    through[i] = through[tree.parent[i]] | matched[tree.frame[i]];
+    if (through[i]) for (let c = 0; c < own.length; c++) sums[c] += own[c][i];
+  }
+  return sums;
+}
+
+/**
+ * The children of all nodes: those of node i are `list[start[i]]` to `list[start[i + 1] - 1]`.
+ * @param {CallTree} tree
+ * @returns {{start: Int32Array, list: Int32Array}}
+ */
+export function childLists(tree) {
+  const start = new Int32Array(tree.size + 1);
+  for (let i = 1; i < tree.size; i++) start[tree.parent[i] + 1] += 1;
+  for (let i = 0; i < tree.size; i++) start[i + 1] += start[i];
+  const next = start.slice(0, tree.size);
+  const list = new Int32Array(Math.max(0, tree.size - 1));
+  for (let i = 1; i < tree.size; i++) list[next[tree.parent[i]]++] = i;
+  return { start, list };
+}
+
+/**
+ * One row per frame for the table: what it allocated itself, and with everything it called. A recursive
+ * function counts once per path.
+ * @param {CallTree} tree
+ * @param {Columns} own
+ * @param {Columns} total
+ * @returns {{frame: number, own: number[], total: number[]}[]}
+ */
+export function frameTotals(tree, own, total) {
+  /** @type {Map<number, {frame: number, own: number[], total: number[]}>} */
+  const rows = new Map();
+  const { start, list } = childLists(tree);
+  /** @type {Set<number>} frames on the path from the root to here */
+  const onPath = new Set();
+  // A node is pushed twice: ~node marks the moment when the walk leaves it.
+  const stack = Array.from(list.subarray(start[0], start[1]));
+  while (stack.length > 0) {
+    const node = /** @type {number} */ (stack.pop());
+    if (node < 0) {
+      onPath.delete(tree.frame[~node]);
+      continue;
+    }
+    const frame = tree.frame[node];
+    let row = rows.get(frame);
+    if (!row) rows.set(frame, (row = { frame, own: own.map(() => 0), total: own.map(() => 0) }));
+    for (let c = 0; c < own.length; c++) row.own[c] += own[c][node];
+    if (!onPath.has(frame)) {
+      for (let c = 0; c < own.length; c++) row.total[c] += total[c][node];
+      onPath.add(frame);
+      stack.push(~node);
+    }
+    for (let i = start[node]; i < start[node + 1]; i++) stack.push(list[i]);
+  }
+  return [...rows.values()];
+}

@@ -1,0 +1,259 @@
+// @ts-check
+// The page's data and what the reader looks at → everything shown: tree, view, widths, matches, words.
+// No document and no canvas here; main.js passes the reader's wishes in, draw.js and panels.js show the result.
+
+import { INTERPRETER, KINDS } from './data.js';
+import { BEFORE, BYTES, COUNTS, change, widthColumn } from './calls.js';
+import { mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
+import { frameTotals, matchFrames, matchTotals, matcher } from './calls.js';
+import { inverted, nodeAt, topDown } from './views.js';
+import { firstLook } from './address.js';
+import { changeColor, kindColor, packageOf, rootColor } from './colors.js';
+import { baseName, countNoun, counted, exact, fileAndLine, humanBytes, metricPhrase, percent, signed } from './words.js';
+
+/**
+ * @typedef {import('./address.js').Look} Look
+ * @typedef {{bytes: number, counts: number, beforeBytes: number, beforeCounts: number}} Values
+ * @typedef {{name: string, place: string, lines: {term: string, text: string, tone: string}[]}} Description
+ */
+
+export class Model {
+  /** @param {import('./data.js').Page} page */
+  constructor(page) {
+    this.page = page;
+    this.frames = page.frames;
+    this.difference = page.metrics[0].before !== null;
+    this.hasInterpreter = page.frames.kind.some((kind) => kind === INTERPRETER);
+    this.dark = false;
+    /** @type {Look} */
+    this.look = firstLook(page.metrics[page.defaultMetric].key);
+    this.metric = page.metrics[page.defaultMetric];
+    this.zoomed = 0;
+    /** Why the search text is not a search, "" if it is one. */
+    this.searchError = '';
+    /** @type {Uint8Array | null} per frame */
+    this.matched = null;
+    /** @type {string[]} fill per frame, made when asked for */
+    this.fills = [];
+    this.tree = this.makeTree();
+    this.own = ownColumns(this.tree, this.metric);
+    this.view = this.makeView();
+    this.column = widthColumn(this.own, BYTES);
+  }
+
+  /**
+   * Looks at something else. Does only the work that the change needs.
+   * @param {Look} look
+   */
+  show(look) {
+    const before = this.look;
+    this.look = look;
+    const frames = look.byLine !== before.byLine || look.interpreter !== before.interpreter;
+    if (frames || look.metric !== before.metric || look.inverted !== before.inverted) {
+      this.metric = this.page.metrics.find((metric) => metric.key === look.metric) ?? this.page.metrics[0];
+      if (frames) this.tree = this.makeTree();
+      this.own = ownColumns(this.tree, this.metric);
+      this.view = this.makeView();
+    }
+    if (frames || look.search !== before.search) this.search(look.search);
+    this.zoomed = nodeAt(this.view, look.zoom);
+    this.column = widthColumn(this.own, look.unit === 'bytes' ? BYTES : COUNTS);
+  }
+
+  makeTree() {
+    const { kind } = this.frames;
+    const hidden = this.look.interpreter ? undefined : (/** @type {number} */ frame) => kind[frame] === INTERPRETER;
+    return mergeNodes(this.page.nodes, sameFrames(this.frames, this.look.byLine), hidden);
+  }
+
+  makeView() {
+    return this.look.inverted ? inverted(this.tree, this.own) : topDown(this.tree, this.own);
+  }
+
+  /** @param {string} text */
+  search(text) {
+    this.searchError = '';
+    this.matched = null;
+    try {
+      const matches = matcher(text);
+      if (matches) this.matched = matchFrames(this.frames, matches);
+    } catch (error) {
+      this.searchError = /** @type {Error} */ (error).message;
+    }
+  }
+
+  /** @param {number} id */
+  isMatched(id) {
+    const frame = this.view.frame[id];
+    return frame >= 0 && this.matched !== null && this.matched[frame] === 1;
+  }
+
+  /**
+   * @param {ArrayLike<number>[]} columns
+   * @param {number} id
+   * @returns {Values}
+   */
+  valuesOf(columns, id) {
+    const at = (/** @type {number} */ column) => columns[column]?.[id] ?? 0;
+    return { bytes: at(BYTES), counts: at(COUNTS), beforeBytes: at(BEFORE), beforeCounts: at(BEFORE + COUNTS) };
+  }
+
+  /** @returns {Values} of all nodes together */
+  get whole() {
+    return this.valuesOf(this.view.columns, 0);
+  }
+
+  /** The noun for what is counted: block or allocation. */
+  get noun() {
+    return countNoun(this.metric.key);
+  }
+
+  /** @param {Values} values */
+  inUnit(values) {
+    return this.look.unit === 'bytes' ? [values.beforeBytes, values.bytes] : [values.beforeCounts, values.counts];
+  }
+
+  /**
+   * In words, in the chosen unit.
+   * @param {number} value
+   * @returns {string}
+   */
+  amount(value) {
+    return this.look.unit === 'bytes' ? humanBytes(value) : counted(value, this.noun);
+  }
+
+  /** The number at the top of the page and the words behind it. */
+  headline() {
+    const { bytes, counts, beforeBytes } = this.whole;
+    const words = `${metricPhrase(this.metric.key)}, ${counted(counts, this.noun)}`;
+    if (!this.difference) return { number: humanBytes(bytes), words };
+    const from = `${humanBytes(beforeBytes)} before, ${humanBytes(bytes)} after, ${metricPhrase(this.metric.key)}`;
+    return { number: signed(bytes - beforeBytes, humanBytes), words: from };
+  }
+
+  /** What the search found, in words; "" without a search. */
+  searchResult() {
+    if (!this.matched) return '';
+    const sums = matchTotals(this.tree, this.own, this.matched);
+    const values = this.valuesOf(sums.map((sum) => [sum]), 0);
+    const [before, after] = this.inUnit(values);
+    if (this.difference) return `${this.amount(before)} → ${this.amount(after)} (${signed(after - before, (n) => this.amount(n))})`;
+    return `${this.amount(after)}, ${percent(after, this.inUnit(this.whole)[1])} of all`;
+  }
+
+  /** @param {number} id */
+  nameOf(id) {
+    const frame = this.view.frame[id];
+    return frame < 0 ? 'all' : this.frames.name[frame];
+  }
+
+  /** @param {number} id */
+  placeOf(id) {
+    const frame = this.view.frame[id];
+    if (frame < 0) return '';
+    return fileAndLine(this.frames.file[frame], this.look.byLine ? this.frames.line[frame] : 0);
+  }
+
+  /**
+   * What may follow the name in a rectangle, the longest first.
+   * @param {number} id
+   * @returns {string[]}
+   */
+  remarks(id) {
+    const [before, after] = this.inUnit(this.valuesOf(this.view.columns, id));
+    const amount = this.difference ? signed(after - before, (n) => this.amount(n)) : this.amount(after);
+    const frame = this.view.frame[id];
+    if (frame < 0) return [amount];
+    const file = baseName(this.placeOf(id));
+    return file ? [`${file}  ${amount}`, file] : [amount];
+  }
+
+  /** @param {boolean} dark */
+  setDark(dark) {
+    this.dark = dark;
+    this.fills = [];
+  }
+
+  /** @param {number} id */
+  fill(id) {
+    const frame = this.view.frame[id];
+    if (this.difference) {
+      const [before, after] = this.inUnit(this.valuesOf(this.view.columns, id));
+      return changeColor(change(before, after), this.dark);
+    }
+    if (frame < 0) return rootColor(this.dark);
+    return (this.fills[frame] ??= kindColor(this.frames.kind[frame], packageOf(this.frames.file[frame]), this.dark));
+  }
+
+  /**
+   * All that is known of a node, for the tooltip.
+   * @param {number} id
+   * @returns {Description}
+   */
+  describe(id) {
+    const values = this.valuesOf(this.view.columns, id);
+    const [before, after] = this.inUnit(values);
+    const frame = this.view.frame[id];
+    const kind = frame < 0 ? '' : KINDS[this.frames.kind[frame]];
+    const place = [this.placeOf(id), kind].filter(Boolean).join('  ·  ');
+    const line = (/** @type {string} */ term, /** @type {string} */ text, tone = '') => ({ term, text, tone });
+    const bytes = (/** @type {number} */ n) => `${humanBytes(n)} (${exact(n)} bytes)`;
+    const nouns = this.noun === 'block' ? 'Blocks' : 'Allocations';
+    if (this.difference) {
+      const difference = values.bytes - values.beforeBytes;
+      const counts = values.counts - values.beforeCounts;
+      const tone = after > before ? 'grew' : after < before ? 'shrank' : '';
+      return {
+        name: this.nameOf(id),
+        place,
+        lines: [
+          line('Before', `${bytes(values.beforeBytes)} in ${counted(values.beforeCounts, this.noun)}`),
+          line('After', `${bytes(values.bytes)} in ${counted(values.counts, this.noun)}`),
+          line('Difference', `${signed(difference, humanBytes)}, ${signed(counts, (n) => counted(n, this.noun))}`, tone),
+        ],
+      };
+    }
+    const lines = [
+      line(this.metric.label, bytes(values.bytes)),
+      line(nouns, exact(values.counts)),
+      line('Share', `${percent(after, this.inUnit(this.whole)[1])} of all ${this.look.unit === 'bytes' ? 'bytes' : `${this.noun}s`}`),
+    ];
+    if (!this.look.inverted && frame >= 0) {
+      const own = this.valuesOf(this.own, id);
+      if (own.bytes !== values.bytes) lines.push(line('Itself', humanBytes(own.bytes)));
+    }
+    return { name: this.nameOf(id), place, lines };
+  }
+
+  /**
+   * The same in one line, for the foot of the page and for screen readers.
+   * @param {number} id
+   * @returns {string}
+   */
+  sentence(id) {
+    const { name, place, lines } = this.describe(id);
+    return [name, place, ...lines.map(({ term, text }) => `${term}: ${text}`)].filter(Boolean).join('  ·  ');
+  }
+
+  /**
+   * The call path of a node as text, outermost frame first.
+   * @param {number} id
+   * @returns {string}
+   */
+  callPath(id) {
+    const path = [];
+    for (let at = id; at > 0; at = this.view.parent[at]) path.push(`${this.nameOf(at)} (${this.placeOf(at) || 'unknown file'})`);
+    return (this.look.inverted ? path : path.reverse()).join('\n');
+  }
+
+  /**
+   * Rows of the table, those that match the search if there is one.
+   * @returns {{frame: number, own: Values, total: Values}[]}
+   */
+  tableRows() {
+    const values = (/** @type {number[]} */ sums) => this.valuesOf(sums.map((sum) => [sum]), 0);
+    return frameTotals(this.tree, this.own, totalColumns(this.tree, this.own))
+      .filter(({ frame, total }) => (!this.matched || this.matched[frame]) && total.some((value) => value > 0))
+      .map(({ frame, own, total }) => ({ frame, own: values(own), total: values(total) }));
+  }
+}

@@ -1,0 +1,184 @@
+// @ts-check
+// The small plot of live bytes and RSS over time. All pure but `drawTimeline` and its helpers.
+
+import { prepareCanvas } from './draw.js';
+import { duration, humanBytes } from './words.js';
+
+/**
+ * @typedef {import('./data.js').Timeline} Timeline
+ * @typedef {{from: number, to: number, top: number, left: number, right: number, y0: number, y1: number}} Scale
+ *   `from`, `to` in seconds, `top` in bytes, the rest in CSS pixels: x of both ends, y of zero and of `top`.
+ */
+
+/**
+ * @param {Timeline} timeline  not empty
+ * @param {number} width
+ * @param {number} height
+ * @returns {Scale}
+ */
+export function timelineScale(timeline, width, height) {
+  let most = 1;
+  for (let i = 0; i < timeline.length; i++) most = Math.max(most, timeline.live[i], timeline.rss[i]);
+  return {
+    from: timeline.seconds[0],
+    to: Math.max(timeline.seconds[timeline.length - 1], timeline.seconds[0] + 1e-9),
+    top: roundTop(most),
+    left: 68,
+    right: width - 14,
+    y0: height - 22,
+    y1: 28,
+  };
+}
+
+/**
+ * The next of 1, 1.5, 2, 3, 4, 6, 8 times a power of two and of ten that people know: 1.5 KiB, 200 MiB.
+ * @param {number} bytes
+ * @returns {number}
+ */
+export function roundTop(bytes) {
+  let unit = 1;
+  while (bytes / unit > 1024) unit *= 1024;
+  const value = bytes / unit;
+  const ten = 10 ** Math.floor(Math.log10(Math.max(1, value)));
+  for (const step of [1, 1.2, 1.5, 2, 3, 4, 5, 6, 8, 10]) {
+    if (step * ten >= value) return Math.min(step * ten, 1024) * unit;
+  }
+  return bytes;
+}
+
+/**
+ * Round instants from `from` to `to`, at most `most` of them.
+ * @param {number} from
+ * @param {number} to
+ * @param {number} most
+ * @returns {number[]}
+ */
+export function timelineTicks(from, to, most) {
+  const least = (to - from) / Math.max(1, most);
+  const ten = 10 ** Math.floor(Math.log10(least));
+  const clock = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400];
+  const steps = least > 30 ? clock : [1, 2, 5, 10].map((step) => step * ten);
+  const step = steps.find((s) => s >= least) ?? Math.ceil(least / 86_400) * 86_400;
+  const ticks = [];
+  // Multiplied, not added up: 0.1 + 0.1 + 0.1 is not 0.3.
+  for (let i = Math.ceil(from / step); i * step <= to; i++) ticks.push(Number((i * step).toPrecision(12)));
+  return ticks;
+}
+
+/**
+ * The highest value in each pixel column, as points to draw: a short peak among a million points is seen.
+ * @param {Timeline} timeline
+ * @param {Float64Array} values
+ * @param {Scale} scale
+ * @returns {{x: number, y: number}[]}
+ */
+export function timelineShape(timeline, values, scale) {
+  const points = [];
+  const perSecond = (scale.right - scale.left) / (scale.to - scale.from);
+  for (let i = 0; i < timeline.length; i++) {
+    const x = scale.left + (timeline.seconds[i] - scale.from) * perSecond;
+    const y = scale.y0 - ((scale.y0 - scale.y1) * values[i]) / scale.top;
+    const last = points[points.length - 1];
+    if (last && i < timeline.length - 1 && x - last.x < 0.5) last.y = Math.min(last.y, y);
+    else points.push({ x, y });
+  }
+  return points;
+}
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {Timeline} timeline
+ * @param {number | null} peakAt
+ * @param {number} pointer  x of the mouse, −1: not here
+ * @param {(name: string) => string} style  CSS variable → value
+ * @returns {number} the point under the mouse, −1: none
+ */
+export function drawTimeline(canvas, timeline, peakAt, pointer, style) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const context = prepareCanvas(canvas, width, height);
+  const scale = timelineScale(timeline, width, height);
+  context.font = `11px ${style('--sans')}`;
+  context.lineWidth = 1;
+  drawAxes(context, scale, style);
+
+  const rss = timelineShape(timeline, timeline.rss, scale);
+  const live = timelineShape(timeline, timeline.live, scale);
+  context.beginPath();
+  context.moveTo(live[0].x, scale.y0);
+  for (const { x, y } of live) context.lineTo(x, y);
+  context.lineTo(live[live.length - 1].x, scale.y0);
+  context.fillStyle = style('--live-fill');
+  context.fill();
+  line(context, live, style('--live'), 1.75, []);
+  if (timeline.rss.some((bytes) => bytes > 0)) line(context, rss, style('--rss'), 1.25, [4, 3]);
+
+  const perSecond = (scale.right - scale.left) / (scale.to - scale.from);
+  const xOf = (/** @type {number} */ s) => Math.min(scale.right, Math.max(scale.left, scale.left + (s - scale.from) * perSecond));
+  if (peakAt !== null) drawPeak(context, xOf(peakAt), scale, style);
+
+  if (pointer < scale.left || pointer > scale.right) return -1;
+  const seconds = scale.from + (pointer - scale.left) / perSecond;
+  let near = 0;
+  for (let i = 1; i < timeline.length; i++) {
+    if (Math.abs(timeline.seconds[i] - seconds) < Math.abs(timeline.seconds[near] - seconds)) near = i;
+  }
+  const x = xOf(timeline.seconds[near]);
+  line(context, [{ x, y: scale.y0 }, { x, y: scale.y1 }], style('--faint'), 1, []);
+  return near;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Scale} scale
+ * @param {(name: string) => string} style
+ */
+function drawAxes(context, scale, style) {
+  context.textBaseline = 'middle';
+  for (const part of [0, 0.5, 1]) {
+    const y = scale.y0 - (scale.y0 - scale.y1) * part;
+    line(context, [{ x: scale.left, y }, { x: scale.right, y }], style('--line'), 1, []);
+    context.fillStyle = style('--soft');
+    context.textAlign = 'right';
+    context.fillText(part === 0 ? '0' : humanBytes(scale.top * part), scale.left - 8, y);
+  }
+  context.textBaseline = 'top';
+  for (const seconds of timelineTicks(scale.from, scale.to, (scale.right - scale.left) / 110)) {
+    const x = scale.left + ((scale.right - scale.left) * (seconds - scale.from)) / (scale.to - scale.from);
+    context.textAlign = x < scale.left + 20 ? 'left' : x > scale.right - 20 ? 'right' : 'center';
+    context.fillText(duration(seconds), x, scale.y0 + 6);
+  }
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {Scale} scale
+ * @param {(name: string) => string} style
+ */
+function drawPeak(context, x, scale, style) {
+  line(context, [{ x, y: scale.y0 }, { x, y: scale.y1 - 2 }], style('--peak'), 1.5, []);
+  context.fillStyle = style('--peak');
+  context.beginPath();
+  context.moveTo(x - 4, scale.y1 - 4);
+  context.lineTo(x + 4, scale.y1 - 4);
+  context.lineTo(x, scale.y1 + 2);
+  context.fill();
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {{x: number, y: number}[]} points
+ * @param {string} color
+ * @param {number} thickness
+ * @param {number[]} dash
+ */
+function line(context, points, color, thickness, dash) {
+  context.beginPath();
+  for (const { x, y } of points) context.lineTo(x, y);
+  context.strokeStyle = color;
+  context.lineWidth = thickness;
+  context.setLineDash(dash);
+  context.lineJoin = 'round';
+  context.stroke();
+  context.setLineDash([]);
+}

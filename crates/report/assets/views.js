@@ -1,0 +1,142 @@
+// @ts-check
+// The two ways to look at a call tree. Both offer the same: `parent`, `frame`, `columns` by node id (0 is the
+// root "all") and `children(id, column)`, widest first. Pure; rectangles are made in layout.js.
+
+import { childLists, totalColumns } from './calls.js';
+
+/**
+ * @typedef {import('./calls.js').CallTree} CallTree
+ * @typedef {import('./calls.js').Columns} Columns
+ * @typedef {{parent: ArrayLike<number>, frame: ArrayLike<number>, columns: ArrayLike<number>[],
+ *   children: (id: number, column: number) => Int32Array}} View
+ */
+
+/**
+ * Callers above, what they called below.
+ * @param {CallTree} tree
+ * @param {Columns} own
+ * @returns {View}
+ */
+export function topDown(tree, own) {
+  const columns = totalColumns(tree, own);
+  const { start, list } = childLists(tree);
+  return {
+    parent: tree.parent,
+    frame: tree.frame,
+    columns,
+    children: remembered((id, column) => widestFirst(list.slice(start[id], start[id + 1]), columns[column])),
+  };
+}
+
+/**
+ * The functions that allocated above, their callers below. The whole inverted tree can have as many nodes as
+ * the call tree has nodes times its depth, so it is made where it is looked at.
+ *
+ * @param {CallTree} tree
+ * @param {Columns} own
+ * @returns {View}
+ */
+export function inverted(tree, own) {
+  const parent = [-1];
+  const frame = [-1];
+  const columns = own.map((column) => [sum(column)]);
+  // Per node not yet opened: the call-tree nodes whose values it holds, and for each how far up their caller
+  // chain this node is (the next frame to show below it; 0, the root, when the chain ends here).
+  /** @type {({holder: Int32Array, next: Int32Array} | null)[]} */
+  const closed = [];
+  /** @type {(Int32Array | null)[]} */
+  const below = [];
+  const holders = Int32Array.from({ length: tree.size }, (_, i) => i).filter((i) => i > 0 && own.some((c) => c[i] !== 0));
+  closed[0] = { holder: holders, next: holders };
+
+  /** @param {number} id */
+  function open(id) {
+    const here = closed[id];
+    if (!here) return below[id] ?? new Int32Array(0);
+    closed[id] = null;
+    /** @type {Map<number, number[]>} positions in `here`, by frame */
+    const groups = new Map();
+    for (let i = 0; i < here.next.length; i++) {
+      if (here.next[i] === 0) continue;
+      const f = tree.frame[here.next[i]];
+      const group = groups.get(f);
+      if (group) group.push(i);
+      else groups.set(f, [i]);
+    }
+    const made = new Int32Array(groups.size);
+    let m = 0;
+    for (const [f, positions] of groups) {
+      const child = parent.length;
+      parent.push(id);
+      frame.push(f);
+      const holder = Int32Array.from(positions, (p) => here.holder[p]);
+      columns.forEach((column, c) => column.push(sum(holder, own[c])));
+      closed[child] = { holder, next: Int32Array.from(positions, (p) => tree.parent[here.next[p]]) };
+      made[m++] = child;
+    }
+    below[id] = made;
+    return made;
+  }
+  return { parent, frame, columns, children: remembered((id, column) => widestFirst(open(id).slice(), columns[column])) };
+}
+
+/**
+ * @param {(id: number, column: number) => Int32Array} make
+ * @returns {(id: number, column: number) => Int32Array}
+ */
+function remembered(make) {
+  /** @type {Map<number, Int32Array>[]} */
+  const made = [];
+  return (id, column) => {
+    const known = (made[column] ??= new Map());
+    let children = known.get(id);
+    if (!children) known.set(id, (children = make(id, column)));
+    return children;
+  };
+}
+
+/**
+ * @param {Int32Array} ids
+ * @param {ArrayLike<number>} width
+ */
+function widestFirst(ids, width) {
+  return ids.sort((a, b) => width[b] - width[a] || a - b);
+}
+
+/**
+ * @param {ArrayLike<number>} indices  or the values themselves when there is no `column`
+ * @param {ArrayLike<number>} [column]
+ */
+function sum(indices, column) {
+  let s = 0;
+  for (let i = 0; i < indices.length; i++) s += column ? column[indices[i]] : indices[i];
+  return s;
+}
+
+/**
+ * The frames from below the root to a node: an address that stays true when the page is opened again.
+ * @param {View} view
+ * @param {number} id
+ * @returns {number[]}
+ */
+export function pathOf(view, id) {
+  const path = [];
+  for (let at = id; at > 0; at = view.parent[at]) path.push(view.frame[at]);
+  return path.reverse();
+}
+
+/**
+ * The node at a path, or as far down as the path leads.
+ * @param {View} view
+ * @param {number[]} path
+ * @returns {number}
+ */
+export function nodeAt(view, path) {
+  let id = 0;
+  for (const frame of path) {
+    const next = view.children(id, 0).find((child) => view.frame[child] === frame);
+    if (next === undefined) break;
+    id = next;
+  }
+  return id;
+}

@@ -1,0 +1,144 @@
+// @ts-check
+// How numbers and names are put into words: bytes, counts, shares, times, frame names.
+// Pure: numbers and text in, text out. Where the words are shown is main.js's and draw.js's business.
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/**
+ * Bytes with three significant digits: "512 B", "1.5 KiB", "12.3 MiB".
+ * @param {number} bytes
+ * @returns {string}
+ */
+export function humanBytes(bytes) {
+  const sign = bytes < 0 ? '−' : '';
+  let value = Math.abs(bytes);
+  let unit = 0;
+  // 1023.5 would be rounded to "1024": the next unit reads better.
+  while (value >= 1023.5 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  const number = digits === 0 ? value.toFixed(0) : value.toFixed(digits).replace(/\.?0+$/, '');
+  return `${sign}${number} ${UNITS[unit]}`;
+}
+
+/**
+ * A whole number with its thousands set apart: "12,345".
+ * @param {number} count
+ * @returns {string}
+ */
+export function exact(count) {
+  const digits = String(Math.round(Math.abs(count))).replace(/\B(?=(\d{3})+$)/g, ',');
+  return count < 0 ? `−${digits}` : digits;
+}
+
+/**
+ * "12,345 blocks", "1 block".
+ * @param {number} count
+ * @param {string} noun  in the singular
+ * @returns {string}
+ */
+export function counted(count, noun) {
+  return `${exact(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/**
+ * What the counts of a metric count: memory that is held is counted in blocks, a flow in allocations.
+ * @param {string} metric  key of the metric
+ * @returns {string}
+ */
+export function countNoun(metric) {
+  return metric === 'peak' || metric === 'leaked' ? 'block' : 'allocation';
+}
+
+/**
+ * What the numbers of a metric mean, to follow a number: "12 MiB live at the peak".
+ * @param {string} metric  key of the metric
+ * @returns {string}
+ */
+export function metricPhrase(metric) {
+  switch (metric) {
+    case 'peak': return 'live at the peak';
+    case 'leaked': return 'leaked: still live at the end';
+    case 'allocated': return 'allocated in all';
+    case 'temporary': return 'in temporary allocations';
+    default: return metric;
+  }
+}
+
+/**
+ * A share of a whole: "12.3%", "<0.01%"; "–" of nothing.
+ * @param {number} part
+ * @param {number} whole
+ * @returns {string}
+ */
+export function percent(part, whole) {
+  if (!(whole > 0)) return '–';
+  const share = (100 * part) / whole;
+  if (part > 0 && share < 0.01) return '<0.01%';
+  // Nearly all is not all.
+  if (part < whole && share >= 99.995) return '>99.99%';
+  return `${share.toFixed(share >= 99.95 ? (part === whole ? 0 : 2) : share >= 10 ? 1 : 2)}%`;
+}
+
+/**
+ * A difference with its sign always shown: "+1.5 MiB", "−3", "±0".
+ * @param {number} difference
+ * @param {(n: number) => string} words
+ * @returns {string}
+ */
+export function signed(difference, words) {
+  if (difference === 0) return '±0';
+  return (difference > 0 ? '+' : '') + words(difference);
+}
+
+/**
+ * Seconds since the start: "850 ms", "12.3 s", "4 min 05 s", "2 h 03 min".
+ * @param {number} seconds
+ * @returns {string}
+ */
+export function duration(seconds) {
+  if (seconds === 0) return '0 s';
+  if (seconds < 1) return `${Number((seconds * 1000).toPrecision(3))} ms`;
+  if (seconds < 60) return `${Number(seconds.toPrecision(3))} s`;
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  const whole = Math.round(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
+}
+
+/**
+ * The text with every character that is invisible or turns the reading direction written out, so that
+ * a name cannot pose as another one: "a\u202eb".
+ * @param {string} text
+ * @returns {string}
+ */
+export function visible(text) {
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu,
+    (c) => {
+      const code = /** @type {number} */ (c.codePointAt(0)).toString(16);
+      return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, '0')}`;
+    },
+  );
+}
+
+/**
+ * The last part of a path, "/" or "\" apart.
+ * @param {string} path
+ * @returns {string}
+ */
+export function baseName(path) {
+  return path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1) || path;
+}
+
+/**
+ * "file:line", the file alone when the line is unknown (0), "" when the file is.
+ * @param {string} file
+ * @param {number} line
+ * @returns {string}
+ */
+export function fileAndLine(file, line) {
+  return file && line > 0 ? `${file}:${line}` : file;
+}

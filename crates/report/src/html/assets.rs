@@ -1,0 +1,84 @@
+//! The page's template, style and scripts, and how they become one file.
+//!
+//! The scripts are plain ES modules, which node's tests import as they are. A file opened from a disk cannot
+//! import a second file, so they are joined into one inline module: each after those it imports, its one-line
+//! `import … from './….js';` lines left out, `export ` dropped at the start of a line, and lines that are all
+//! comment left out (half of the text, in every page). Nothing else is changed, so top-level names must be unique
+//! over all files; a test says so.
+//!
+//! The policy in the page allows exactly this script and this style, by hash: even a name that got into the
+//! markup somehow could not run anything, and nothing can be loaded from anywhere.
+
+use std::io::{self, Write};
+
+use minijinja::value::Value;
+use minijinja::{Environment, context};
+
+use super::sha256::sha256_base64;
+
+const TEMPLATE: &str = include_str!("../../assets/page.html");
+const STYLE: &str = include_str!("../../assets/page.css");
+
+/// File name and text, each module after those it imports.
+pub(super) const MODULES: &[(&str, &str)] = &[
+    ("words.js", include_str!("../../assets/words.js")),
+    ("data.js", include_str!("../../assets/data.js")),
+    ("calls.js", include_str!("../../assets/calls.js")),
+    ("views.js", include_str!("../../assets/views.js")),
+    ("layout.js", include_str!("../../assets/layout.js")),
+    ("address.js", include_str!("../../assets/address.js")),
+    ("colors.js", include_str!("../../assets/colors.js")),
+    ("draw.js", include_str!("../../assets/draw.js")),
+    ("timeline.js", include_str!("../../assets/timeline.js")),
+    ("model.js", include_str!("../../assets/model.js")),
+    ("panels.js", include_str!("../../assets/panels.js")),
+    ("main.js", include_str!("../../assets/main.js")),
+];
+
+/// All modules as one.
+pub(super) fn script() -> String {
+    let mut script = String::from(
+        "\n// heaptide's script for this page, without its comments: crates/report/assets in its repository.\n",
+    );
+    for (_, module) in MODULES {
+        let mut in_comment = false;
+        for line in module.lines() {
+            let text = line.trim();
+            // A comment in front of code on the same line does not end the line.
+            in_comment |= text.starts_with("/**") && (text.ends_with("*/") || !text.contains("*/"));
+            if in_comment {
+                in_comment = !text.ends_with("*/");
+            } else if !(text.is_empty() || text.starts_with("//") || line.starts_with("import ")) {
+                script.push_str(line.strip_prefix("export ").unwrap_or(line));
+                script.push('\n');
+            }
+        }
+    }
+    script
+}
+
+/// Writes the whole page; `data` is JSON without `<`.
+///
+/// # Errors
+/// What `out` reports.
+pub(super) fn write_page(title: &str, data: &str, out: &mut dyn Write) -> io::Result<()> {
+    let script = script();
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        sha256_base64(STYLE.as_bytes()),
+        sha256_base64(script.as_bytes()),
+    );
+    let mut environment = Environment::new();
+    // The name ends in .html: everything not marked safe is escaped.
+    environment.add_template("page.html", TEMPLATE).map_err(io::Error::other)?;
+    let page = environment.get_template("page.html").map_err(io::Error::other)?;
+    let context = context! {
+        title,
+        policy,
+        style => Value::from_safe_string(STYLE.to_owned()),
+        script => Value::from_safe_string(script),
+        data => Value::from_safe_string(data.to_owned()),
+    };
+    // As a whole and then written, so that an error of `out` arrives as what it is (a full disk, a closed pipe).
+    out.write_all(page.render(context).map_err(io::Error::other)?.as_bytes())
+}

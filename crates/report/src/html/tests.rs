@@ -1,0 +1,176 @@
+//! Tests of the page as a file: what is in it and, above all, what is not.
+
+use super::*;
+
+fn html(page: &FlamePage) -> String {
+    let mut out = Vec::new();
+    write(page, &mut out).expect("a page without contradictions");
+    String::from_utf8(out).expect("UTF-8")
+}
+
+/// What stands between the first `from` and the next `to`.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let start = text.find(from).unwrap_or_else(|| panic!("no {from:?} in {text}")) + from.len();
+    let length = text[start..].find(to).unwrap_or_else(|| panic!("no {to:?} after {from:?}"));
+    &text[start..start + length]
+}
+
+fn data_of(html: &str) -> &str {
+    between(html, "<script type=\"application/json\" id=\"data\">", "</script>")
+}
+
+/// main → {parse (12 345 bytes in 3 blocks), read (1 000 in 1)}, parse → read (55 in 1).
+fn tiny_page() -> FlamePage {
+    let frame = |function: &str, line| PageFrame {
+        function: function.to_owned(),
+        file: "job.py".to_owned(),
+        line,
+        kind: FrameKind::Project,
+    };
+    let node = |parent, frame| PageNode { parent, frame };
+    FlamePage {
+        title: "heaptide: peak of job.py".to_owned(),
+        facts: vec![("Command".to_owned(), "python job.py".to_owned())],
+        warnings: vec!["Ends early.".to_owned()],
+        frames: vec![frame("main", 9), frame("parse", 4), frame("read", 0)],
+        nodes: vec![node(None, 0), node(Some(0), 1), node(Some(1), 2), node(Some(0), 2)],
+        metrics: vec![Metric {
+            key: "peak".to_owned(),
+            label: "Peak".to_owned(),
+            bytes: vec![0, 12_345, 55, 1_000],
+            counts: vec![0, 3, 1, 1],
+            before: Some(Amounts { bytes: vec![0, 0, 0, 1_500], counts: vec![0, 0, 0, 2] }),
+        }],
+        default_metric: 0,
+        timeline: vec![TimePoint { seconds: 0.5, live: 13_400, rss: 40_960 }],
+        peak_at_seconds: Some(0.5),
+    }
+}
+
+/// The whole contract with assets/data.js in one example; tests/page/layout.test.js reads the same text.
+#[test]
+fn data_are_columns() {
+    let expected = concat!(
+        r#"{"version":1,"title":"heaptide: peak of job.py","facts":[["Command","python job.py"]],"#,
+        r#""warnings":["Ends early."],"strings":["main","parse","read","job.py"],"#,
+        r#""frames":{"function":[0,1,2],"file":[3,3,3],"line":[9,4,0],"kind":[0,0,0]},"#,
+        r#""nodes":{"back":[0,1,1,3],"frame":[0,1,2,2]},"#,
+        r#""metrics":[{"key":"peak","label":"Peak","node":[1,2,3],"bytes":[12345,55,1000],"counts":[3,1,1],"#,
+        r#""before":{"node":[3],"bytes":[1500],"counts":[2]}}],"default_metric":0,"#,
+        r#""timeline":{"seconds":[0.5],"live":[13400],"rss":[40960]},"peak_at_seconds":0.5}"#,
+    );
+    assert_eq!(data_of(&html(&tiny_page())), expected);
+}
+
+#[test]
+fn versions_on_both_sides_agree() {
+    let (_, reader) = assets::MODULES.iter().find(|(name, _)| *name == "data.js").expect("data.js is inlined");
+    assert_eq!(between(reader, "export const DATA_VERSION = ", ";"), data::VERSION.to_string());
+}
+
+/// No name gets out of the data: there, `<` is always `\u003c`.
+#[test]
+fn hostile_names_stay_text() {
+    let html = html(&demo::hostile_page());
+    let data = data_of(&html);
+    assert!(!data.contains(['<', '\u{2028}', '\u{2029}']), "{data}");
+    assert!(data.contains(r#"\u003c/script>\u003cscript>alert(1)\u003c/script>"#));
+    assert!(data.contains(r#"line\u2028end\u2029s\n\u0000\u0007"#));
+    // The names are read back as they were.
+    let read: serde_json::Value = serde_json::from_str(data).expect("JSON");
+    assert_eq!(read["facts"][5][0], "<!--<script>");
+    assert_eq!(read["facts"][7][1], "\\u003c & &lt; 名前 🌊");
+    // Outside the data the title is the only foreign text, and it is escaped, bidi marks written out.
+    let outside = html.replace(data, "");
+    assert!(!outside.contains("alert(1)</script>") && !outside.contains("<img"), "{outside}");
+    assert!(outside.contains("txt.\\u202egpj\\u2066\\u200b"));
+    assert!(outside.contains("{{ 7 * 7 }}{% raw %}"));
+    assert_eq!(html.matches("</script>").count(), 2);
+}
+
+/// Nothing to load: no address of another file, and the policy would forbid it.
+#[test]
+fn self_contained() {
+    let html = html(&tiny_page());
+    for outside in ["http:", "https:", "src=", "href=", "url(", "@import", "//cdn", "fetch(", "innerHTML", "eval("] {
+        assert!(!html.contains(outside), "the page contains {outside}");
+    }
+    let policy = between(&html, "Content-Security-Policy\" content=\"", "\"");
+    assert!(policy.starts_with("default-src &#x27;none&#x27;; style-src &#x27;sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+}
+
+/// The modules become one scope: names at the top level must differ, imports must be there and before.
+#[test]
+fn modules_can_be_joined() {
+    let mut names = std::collections::BTreeMap::new();
+    let mut seen = Vec::new();
+    for (file, text) in assets::MODULES {
+        for line in text.lines() {
+            let declared = line.strip_prefix("export ").unwrap_or(line);
+            for keyword in ["const ", "let ", "function ", "async function ", "class "] {
+                if let Some(rest) = declared.strip_prefix(keyword) {
+                    let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                    assert_eq!(names.insert(name, file), None, "{name} is declared twice, once in {file}");
+                }
+            }
+            assert!(!line.starts_with("export {") && !line.starts_with("export default"), "{file}: {line}");
+            assert!(!line.trim_start().starts_with("import("), "{file}: {line}");
+            if line.starts_with("import ") {
+                assert!(!line.contains(" as ") && line.ends_with(';'), "{file}: {line}");
+                let from = between(line, "from './", "';");
+                assert!(seen.contains(&from), "{file} imports {from}, which comes after it");
+            }
+        }
+        seen.push(file);
+    }
+    // These are the browser's; a function of ours by the same name would be called in their place.
+    for browser in ["location", "history", "document", "open", "close", "name", "status", "top", "parent", "self"] {
+        assert!(!names.contains_key(browser), "{browser} hides the browser's own");
+    }
+    let script = assets::script();
+    assert!(!script.lines().any(|line| line.starts_with("export ") || line.starts_with("import ")));
+    assert!(!script.lines().any(|line| line.trim_start().starts_with("* ")));
+    assert!(script.ends_with("fail(error);\n}\n"), "the last statement of main.js is there");
+    assert!(!script.to_lowercase().contains("</script") && !script.contains("<!--"));
+}
+
+#[track_caller]
+fn refused(change: impl FnOnce(&mut FlamePage), message: &str) {
+    let mut page = tiny_page();
+    change(&mut page);
+    let error = write(&page, &mut std::io::sink()).expect_err("a contradiction");
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), message);
+}
+
+#[test]
+fn contradictions_are_refused() {
+    refused(|page| page.nodes[1].parent = Some(1), "node 1 of the flame graph comes before its parent");
+    refused(|page| page.nodes[3].frame = 3, "node 3 of the flame graph has no frame");
+    refused(|page| page.metrics[0].counts.truncate(1), "metric \"peak\" of the flame graph has not one value per node");
+    refused(|page| page.metrics.clear(), "the flame graph has no metric to show first");
+    refused(|page| page.timeline[0].seconds = f64::NAN, "an instant of the timeline is not a number");
+}
+
+#[test]
+fn a_page_of_nothing_is_a_page() {
+    let page = FlamePage {
+        metrics: vec![Metric {
+            key: "peak".to_owned(),
+            label: "Peak".to_owned(),
+            bytes: vec![],
+            counts: vec![],
+            before: None,
+        }],
+        ..FlamePage::default()
+    };
+    assert!(data_of(&html(&page)).contains(r#""nodes":{"back":[],"frame":[]}"#));
+}
+
+/// What a page costs without any data; a jump here is worth a look.
+#[test]
+fn overhead_is_small() {
+    let length = html(&tiny_page()).len();
+    assert!(length < 75_000, "the empty page has {length} bytes");
+}

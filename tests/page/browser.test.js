@@ -1,0 +1,187 @@
+// The flame graph page in a real browser: what a reader does and what then must be seen.
+//
+//     PAGE=/path/to/page.html node --test browser.test.js
+//
+// PAGE is any page written by heaptide that is not a difference and has two metrics or more; CHROMIUM is the
+// browser (/usr/bin/chromium). Without PAGE or the browser the tests are skipped and say so.
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import test, { after, afterEach, before, beforeEach } from 'node:test';
+import { pathToFileURL } from 'node:url';
+
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const file = process.env.PAGE && resolve(process.env.PAGE);
+const skip = !file ? 'PAGE is not set' : !existsSync(executablePath) ? `no browser at ${executablePath}` : false;
+
+let browser;
+let page;
+let complaints;
+let requests;
+
+before(async () => {
+  if (skip) return;
+  const { chromium } = await import('playwright-core');
+  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+});
+after(() => browser?.close());
+
+beforeEach(async () => {
+  if (skip) return;
+  page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+  complaints = [];
+  requests = [];
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('dialog', (dialog) => { complaints.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+  page.on('request', (request) => requests.push(request.url()));
+});
+afterEach(async () => {
+  if (skip) return;
+  await page.close();
+  assert.deepEqual(complaints, []);
+  assert.deepEqual(requests.filter((url) => !url.startsWith('file:')), []);
+});
+
+const check = (name, body) => test(name, { skip }, body);
+const open = async (address = '') => {
+  await page.goto(pathToFileURL(file).href + address);
+  await page.waitForFunction(() => !document.getElementById('page').hidden);
+  await page.waitForTimeout(50);
+};
+const text = (id) => page.locator(`#${id}`).textContent();
+const address = () => page.evaluate(() => decodeURIComponent(window.location.hash));
+/** Presses the mouse on the graph: `row` 0 is "all". */
+const press = async (row, x = 60) => {
+  const box = await page.locator('#graph').boundingBox();
+  await page.mouse.click(box.x + x, box.y + 1 + 22 * row + 11);
+};
+const option = (group, value) => page.locator(`#${group} button[data-value="${value}"]`);
+
+check('the page opens with a graph and loads nothing else', async () => {
+  await open();
+  assert.equal(await page.locator('#failure').isVisible(), false);
+  assert.match(await text('total'), /\d.*B$/);
+  // The canvas is not one colour.
+  const colors = await page.evaluate(() => {
+    const canvas = document.getElementById('graph-canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, Math.min(200, canvas.height));
+    return new Set(new Uint32Array(data.buffer)).size;
+  });
+  assert.ok(colors > 10, `${colors} colours`);
+  assert.equal(requests.length, 1);
+});
+
+check('a click zooms in, the address follows, the ways back work', async () => {
+  await open();
+  assert.equal(await page.locator('#reset').isDisabled(), true);
+  await press(2);
+  const zoomed = await address();
+  assert.match(zoomed, /^#zoom=\d+\.\d+$/);
+  const details = await text('details');
+  await page.keyboard.press('Escape');
+  await page.waitForFunction(() => !window.location.hash.includes('zoom'));
+  await page.goForward();
+  await page.waitForFunction(() => window.location.hash.includes('zoom'));
+  assert.equal(await text('details'), details);
+  await page.locator('#reset').click();
+  assert.equal(await address(), '');
+  await page.locator('#back').click();
+  await page.waitForFunction(() => window.location.hash.includes('zoom'));
+  // The address alone is enough to see the same.
+  await open(zoomed);
+  assert.equal(await text('details'), details);
+});
+
+check('pointing shows the numbers', async () => {
+  await open();
+  const box = await page.locator('#graph').boundingBox();
+  await page.mouse.move(box.x + 60, box.y + 34);
+  const shown = await page.locator('#tooltip').innerText();
+  assert.match(shown, /\([\d,]+ bytes\)/);
+  assert.match(shown, /\d% of all bytes/);
+});
+
+check('search tells its total, and a wrong expression why', async () => {
+  await open();
+  await page.keyboard.press('/');
+  await page.keyboard.type('e');
+  await page.waitForFunction(() => document.getElementById('search-result').textContent !== '');
+  assert.match(await text('search-result'), /B, [\d.<>]+% of all$/);
+  assert.equal(await address(), '#search=e');
+  await page.locator('#search').fill('/(/');
+  await page.waitForFunction(() => document.getElementById('search').ariaInvalid === 'true');
+  assert.match(await text('search-result'), /Invalid regular expression/);
+  await page.keyboard.press('Escape');
+  assert.equal(await text('search-result'), '');
+});
+
+check('metric, unit and view are switched and linked', async () => {
+  await open();
+  const first = await text('total');
+  const metric = page.locator('#metric-choice button[aria-checked="false"]').first();
+  const key = await metric.getAttribute('data-value');
+  await metric.click();
+  assert.equal(await address(), `#metric=${key}`);
+  assert.notEqual(await text('total-words'), '');
+  assert.equal(await option('metric-choice', key).getAttribute('aria-checked'), 'true');
+  await option('unit-choice', 'blocks').click();
+  await option('view-choice', 'inverted').click();
+  assert.equal(await address(), `#metric=${key}&unit=blocks&view=inverted`);
+  await press(1);
+  assert.match(await address(), /zoom=\d+$/);
+  await option('view-choice', 'table').click();
+  assert.ok((await page.locator('#table tbody tr').count()) > 0);
+  await page.goBack();
+  await page.goBack();
+  await page.goBack();
+  await page.goBack();
+  await page.goBack();
+  await page.waitForFunction(() => window.location.hash === '');
+  assert.equal(await text('total'), first);
+});
+
+check('the graph can be read with the keyboard alone', async () => {
+  await open();
+  await page.locator('#graph').focus();
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  const selected = await text('details');
+  assert.match(selected, /bytes\)/);
+  await page.keyboard.press('ArrowDown');
+  assert.notEqual(await text('details'), selected);
+  await page.keyboard.press('ArrowUp');
+  assert.equal(await text('details'), selected);
+  await page.keyboard.press('Enter');
+  assert.match(await address(), /^#zoom=/);
+  await page.keyboard.press('Shift+?');
+  assert.equal(await page.locator('#info').isVisible(), true);
+  await page.keyboard.press('Escape');
+  assert.equal(await page.locator('#info').isVisible(), false);
+});
+
+check('light and dark', async () => {
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await open();
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
+  await page.locator('#theme-button').click();
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'light');
+});
+
+check('damaged pages say what is wrong', async () => {
+  const whole = readFileSync(file, 'utf8');
+  const start = whole.indexOf('id="data">') + 'id="data">'.length;
+  const directory = mkdtempSync(join(tmpdir(), 'heaptide-page-'));
+  for (const [name, html, message] of [
+    ['cut', whole.slice(0, start + 500), /the file may be cut short/],
+    ['newer', whole.replace('id="data">{"version":1,', 'id="data">{"version":2,'), /version 2; its script reads version 1/],
+  ]) {
+    const damaged = join(directory, `${name}.html`);
+    writeFileSync(damaged, html);
+    await page.goto(pathToFileURL(damaged).href);
+    assert.match(await text('failure'), message);
+    assert.equal(await page.locator('#failure').isVisible(), true);
+  }
+});
