@@ -118,11 +118,8 @@ fn lose(guard: &mut Guard) {
 /// The stack to file an event under: the Python one if there is one, else the native caller.
 #[inline(always)]
 fn stack(thread: &mut Thread, caller: usize) -> Node {
-    if let Some((state, offsets)) = python::current() {
-        if python::allocators::is_wanted() {
-            python::allocators::install();
-        }
-        let node = thread.chain.read(&mut thread.stacks, &mut thread.ring, state, offsets);
+    if python::is_present() {
+        let node = python_stack(thread);
         if node != 0 {
             return node;
         }
@@ -130,7 +127,17 @@ fn stack(thread: &mut Thread, caller: usize) -> Node {
     native_stack(thread, caller)
 }
 
-#[inline]
+// A function of its own, so that hooks in programs without Python save no registers for it.
+#[inline(never)]
+fn python_stack(thread: &mut Thread) -> Node {
+    let Some((state, offsets)) = python::current() else { return 0 };
+    if python::allocators::is_wanted() {
+        python::allocators::install();
+    }
+    thread.chain.read(&mut thread.stacks, &mut thread.ring, state, offsets)
+}
+
+#[inline(always)]
 fn native_stack(thread: &mut Thread, caller: usize) -> Node {
     if caller == 0 {
         thread.ring.header().bare.fetch_add(1, Ordering::Relaxed);
@@ -139,9 +146,13 @@ fn native_stack(thread: &mut Thread, caller: usize) -> Node {
     let address = caller as u64;
     match thread.stacks.known_native(address) {
         Some(node) => node,
-        None => {
-            native::define_module(thread, address);
-            thread.stacks.define_native(&mut thread.ring, address).unwrap_or(0)
-        }
+        None => define_native(thread, address),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn define_native(thread: &mut Thread, address: u64) -> Node {
+    native::define_module(thread, address);
+    thread.stacks.define_native(&mut thread.ring, address).unwrap_or(0)
 }

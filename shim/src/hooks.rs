@@ -19,9 +19,9 @@ use heaptide_format::wire::Reallocator;
 /// A call that gives a block of `size` bytes, or null.
 #[inline(always)]
 pub fn allocate(allocator: Allocator, size: usize, caller: usize, real: impl FnOnce() -> *mut c_void) -> *mut c_void {
-    let guard = thread::enter();
+    let Some(mut guard) = thread::enter() else { return real() };
     let block = real();
-    if let (Some(mut guard), false) = (guard, block.is_null()) {
+    if !block.is_null() {
         events::allocated(&mut guard, allocator, block as usize, size, caller);
     }
     block
@@ -31,9 +31,9 @@ pub fn allocate(allocator: Allocator, size: usize, caller: usize, real: impl FnO
 #[inline(always)]
 pub fn release(block: *mut c_void, real: impl FnOnce()) {
     // Held to the end: what the allocator unmaps in here is not the program's.
-    let mut guard = thread::enter();
-    if let (Some(guard), false) = (&mut guard, block.is_null()) {
-        events::releasing(guard, block as usize);
+    let Some(mut guard) = thread::enter() else { return real() };
+    if !block.is_null() {
+        events::releasing(&mut guard, block as usize);
     }
     real();
 }

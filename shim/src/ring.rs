@@ -39,29 +39,17 @@ impl Writer {
     /// Writes one record, whole or not at all. False if tracing has ended.
     #[inline(always)]
     pub fn put<const N: usize>(&mut self, words: [u64; N]) -> bool {
-        if self.written + N as u64 > self.limit && !self.wait_for_room(N as u64) {
+        // Copies: the compiler cannot know that the words do not overlap the fields.
+        let (header, written) = (self.header, self.written);
+        if written + N as u64 > self.limit && !self.wait_for_room(N as u64) {
             return false;
         }
         for (index, word) in words.into_iter().enumerate() {
-            self.place(index as u64, word);
+            place(header, written + index as u64, word);
         }
-        self.publish(N as u64);
+        self.written = written + N as u64;
+        self.header().written.store(written + N as u64, Ordering::Release);
         true
-    }
-
-    #[inline(always)]
-    fn place(&mut self, index: u64, word: u64) {
-        let place = (self.written + index) & MASK;
-        // SAFETY: the words follow the header page, RING_WORDS of them; this thread alone writes them, and the
-        // collector has read what stood here (`limit`).
-        let slot = unsafe { &*self.header.as_ptr().add(1).cast::<AtomicU64>().add(place as usize) };
-        slot.store(word, Ordering::Relaxed);
-    }
-
-    #[inline(always)]
-    fn publish(&mut self, words: u64) {
-        self.written += words;
-        self.header().written.store(self.written, Ordering::Release);
     }
 
     /// Writes a blob, which is the parts one after the other, in as many records as it needs.
@@ -76,16 +64,17 @@ impl Writer {
             if self.written + words > self.limit && !self.wait_for_room(words) {
                 return false;
             }
-            self.place(0, blob_word(kind, length, left == 0));
+            place(self.header, self.written, blob_word(kind, length, left == 0));
             for index in 1..words {
                 let mut word = [0u8; 8];
                 let in_word = (length - (index as usize - 1) * 8).min(8);
                 for (slot, byte) in word[..in_word].iter_mut().zip(&mut bytes) {
                     *slot = byte;
                 }
-                self.place(index, u64::from_le_bytes(word));
+                place(self.header, self.written + index, u64::from_le_bytes(word));
             }
-            self.publish(words);
+            self.written += words;
+            self.header().written.store(self.written, Ordering::Release);
             if left == 0 {
                 return true;
             }
@@ -138,6 +127,14 @@ impl Writer {
         }
         true
     }
+}
+
+/// Writes a word at a position of which the caller knows that the collector has read what stood there.
+#[inline(always)]
+fn place(header: NonNull<RingHeader>, position: u64, word: u64) {
+    // SAFETY: the words follow the header page, RING_WORDS of them; this thread alone writes them.
+    let slot = unsafe { &*header.as_ptr().add(1).cast::<AtomicU64>().add((position & MASK) as usize) };
+    slot.store(word, Ordering::Relaxed);
 }
 
 /// Whether the collector's process is gone or a zombie. One that is stopped (Ctrl-Z, a debugger) is not dead. Without

@@ -63,11 +63,14 @@ impl Stacks {
     }
 
     /// The stack of one native frame, if it has been defined.
-    #[inline]
+    #[inline(always)]
     pub fn known_native(&mut self, address: u64) -> Option<Node> {
-        if self.last_native.0 != address {
-            self.last_native = (address, self.find(0, address | NATIVE).ok()?);
-        }
+        if self.last_native.0 == address { Some(self.last_native.1) } else { self.find_native(address) }
+    }
+
+    #[inline(never)]
+    fn find_native(&mut self, address: u64) -> Option<Node> {
+        self.last_native = (address, self.find(0, address | NATIVE).ok()?);
         Some(self.last_native.1)
     }
 

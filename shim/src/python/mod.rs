@@ -61,6 +61,12 @@ fn read_version() -> Option<u16> {
     Some(number()? << 8 | number()?)
 }
 
+/// Whether there is an interpreter whose stacks can be read.
+#[inline(always)]
+pub fn is_present() -> bool {
+    !OFFSETS.load(Ordering::Relaxed).is_null()
+}
+
 /// What reading Python needs in this process: the calling thread's state and the offsets. `None` if there is no known
 /// interpreter, it is not initialised, or the thread has nothing to do with it.
 #[inline(always)]
