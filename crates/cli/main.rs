@@ -1,1 +1,72 @@
-fn main() {}
+//! The command line of heaptide: one module per subcommand, from what was typed to what is called. Only this package
+//! prints, reads the environment and exits.
+
+mod diff;
+mod exit;
+mod flamegraph;
+mod input;
+mod leaks;
+mod output;
+mod parse;
+mod run;
+mod selection;
+mod stats;
+mod summary;
+mod threshold;
+mod tree;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Where does the memory go? Records every allocation of a Python or native program with its stack, and shows what was
+/// alive at the peak, what was left at the end, and what changed.
+#[derive(Debug, Parser)]
+#[command(version, after_help = exit::HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Flamegraph(flamegraph::Args),
+    Summary(summary::Args),
+    Tree(tree::Args),
+    Leaks(leaks::Args),
+    Diff(diff::Args),
+    Stats(stats::Args),
+    Parse(parse::Args),
+}
+
+fn main() -> ExitCode {
+    let arguments = selection::join_optional_number(std::env::args_os().collect::<Vec<OsString>>());
+    let result = match Cli::parse_from(arguments).command {
+        Command::Run(args) => run::execute(args),
+        Command::Flamegraph(args) => flamegraph::execute(&args),
+        Command::Summary(args) => summary::execute(&args),
+        Command::Tree(args) => tree::execute(&args),
+        Command::Leaks(args) => leaks::execute(&args),
+        Command::Diff(args) => diff::execute(&args),
+        Command::Stats(args) => stats::execute(&args),
+        Command::Parse(args) => parse::execute(&args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("heaptide: {}", error.message);
+            ExitCode::from(error.code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,4 +1,37 @@
-//! The meaning of events: live heap, peak, leaks, differences, call trees. Pure: no printing, no options of a command
-//! line, no environment.
+//! The meaning of a capture: live heap, peak, leaks, differences, call trees.
+//!
+//! Your part: the path of a capture, and which process you want to see. Our part: open it whether it was finished or
+//! not ([`reader`]), give its numbers names and lines ([`profile`]), and arrange them ([`sites`], [`leaks`], [`tree`],
+//! [`diff`]). [`tally`] is also what the collector runs while it records. Pure: no printing, no options of a command
+//! line, no environment. Not for drawing or formatting: that is heaptide-report.
+//!
+//! Whatever the bytes are, there is an answer or an error, never a panic:
+//!
+//! ```
+//! use heaptide_analyze::{Capture, CaptureError};
+//!
+//! let Err(CaptureError::Read(error)) = Capture::from_bytes(b"\x7fELF\x02\x01\x01\x00".to_vec()) else { unreachable!() };
+//! assert!(error.to_string().starts_with("not a heaptide capture"));
+//! ```
 
+pub mod call_tree;
+pub mod diff;
+pub mod error;
+pub mod frames;
+pub mod leaks;
+pub mod lines;
+pub mod names;
+pub mod profile;
+pub mod reader;
+pub mod records;
+pub mod replay;
+pub mod sites;
+pub mod source;
+pub mod symbols;
 pub mod tally;
+pub mod timeline;
+pub mod tree;
+
+pub use error::CaptureError;
+pub use profile::Profile;
+pub use reader::Capture;

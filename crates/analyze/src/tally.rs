@@ -159,6 +159,12 @@ impl Tally {
         self.rows[row.0 as usize].stack
     }
 
+    /// The image and the stack of a row.
+    pub fn place(&self, row: RowId) -> (ImageIndex, StackId) {
+        let state = &self.rows[row.0 as usize];
+        (state.image, state.stack)
+    }
+
     /// A block came to life.
     #[inline]
     pub fn allocated(&mut self, row: RowId, allocator: Allocator, size: u64) {
@@ -303,6 +309,10 @@ impl Tally {
         for image in 0..self.images.len() {
             self.end(ImageIndex(image as u32), None);
         }
+        // Rows of images that ended before the last peak of the tree have not been looked at since.
+        for row in &mut self.rows {
+            row.settle(self.generation, self.images[row.image.index()].generation);
+        }
         self.totals.duration = self.now;
         let rows = self.rows.iter().map(|row| Row {
             image: row.image,
@@ -419,6 +429,21 @@ mod tests {
         assert_eq!(row_of(&account, ImageIndex(1), 1).at_image_peak, amount(60, 2));
         assert_eq!(row_of(&account, ImageIndex(0), 1).leaked, amount(70, 1));
         assert_eq!(account.totals.leaked, amount(130, 3));
+    }
+
+    /// Image 0 has 70 and ends; image 1 then has 100: at the peak of the tree, image 0 holds nothing.
+    #[test]
+    fn what_ended_before_the_peak_is_not_in_it() {
+        let mut tally = Tally::new();
+        let first = tally.row(ImageIndex(0), StackId(1));
+        let second = tally.row(ImageIndex(1), StackId(1));
+        tally.allocated(first, Allocator::Malloc, 70);
+        tally.image_ended(ImageIndex(0));
+        tally.allocated(second, Allocator::Malloc, 100);
+        let account = tally.finish();
+        assert_eq!(account.totals.peak, amount(100, 1));
+        assert_eq!(row_of(&account, ImageIndex(0), 1).at_peak, amount(0, 0));
+        assert_eq!(row_of(&account, ImageIndex(0), 1).at_image_peak, amount(70, 1));
     }
 
     #[test]

@@ -1,0 +1,227 @@
+//! Frames with names: what a reader is told of a place in the code, and whose code it is.
+//!
+//! How a line is found is in [`crate::lines`], how a native name is in [`crate::symbols`].
+
+use crate::lines;
+use crate::names::Names;
+use crate::symbols::{self, Symbols};
+use heaptide_format::capture::FrameDef;
+use heaptide_format::ids::{FrameId, ModuleId, StringId};
+use rustc_hash::FxHashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A place in the code by name. Two instructions of one line are one frame.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// Function, demangled; for a native one without symbol its object and offset, for one nowhere its address.
+    pub function: Arc<str>,
+    /// Source file of a Python function, object of a native one; empty if not known.
+    pub file: Arc<str>,
+    /// Line in the file, from 1; 0 if not known.
+    pub line: u32,
+    /// Whose code it is.
+    pub kind: FrameKind,
+    /// The function has no name of its own: it is a place in an object, or nowhere.
+    pub nameless: bool,
+}
+
+/// Whose code a frame is, as far as its file tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// Python that belongs to nobody else: the user's own.
+    Project,
+    /// Python of an installed package.
+    Library,
+    /// Python's standard library.
+    Stdlib,
+    /// The import system and other Python code frozen into the interpreter.
+    Interpreter,
+    /// Machine code.
+    Native,
+    /// An address in no known object.
+    Unknown,
+}
+
+impl FrameKind {
+    /// One lower-case word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Library => "library",
+            Self::Stdlib => "stdlib",
+            Self::Interpreter => "interpreter",
+            Self::Native => "native",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The kind of Python code with this `co_filename`.
+    pub fn of_python(file: &str) -> Self {
+        // Windows writes paths the other way; for telling them apart that makes no difference.
+        let file = file.replace('\\', "/");
+        if file.starts_with("<frozen ") {
+            return Self::Interpreter;
+        }
+        if file.contains("/site-packages/") || file.contains("/dist-packages/") || is_generated(&file) {
+            return Self::Library;
+        }
+        if is_stdlib(&file) {
+            return Self::Stdlib;
+        }
+        // Console scripts: `…/bin/pytest`, written by the installer.
+        let installed_script = file.rsplit_once("/bin/").is_some_and(|(_, name)| !name.contains(['/', '.']));
+        if installed_script { Self::Library } else { Self::Project }
+    }
+}
+
+/// Code that libraries make up at run time: `<__array_function__ internals>`, `<attrs generated init …>`. What the
+/// user runs without a file is `<string>` or `<stdin>`.
+fn is_generated(file: &str) -> bool {
+    file.starts_with('<') && file.ends_with('>') && !matches!(file, "<string>" | "<stdin>") && file.contains(' ')
+}
+
+/// `…/lib/python3.11/…`, `…/lib64/python3.11/…`, `…/python311.zip/…`.
+fn is_stdlib(file: &str) -> bool {
+    let directory = |prefix: &str| {
+        file.split(prefix).skip(1).any(|rest| {
+            let version = rest.split('/').next().unwrap_or("");
+            rest.contains('/') && version.starts_with(|c: char| c.is_ascii_digit())
+        })
+    };
+    directory("/lib/python") || directory("/lib64/python") || (file.contains("/python3") && file.contains(".zip/"))
+}
+
+/// Named frames of a capture: those that were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Frames {
+    /// All that differ, in the order in which they were first met.
+    pub distinct: Vec<Frame>,
+    /// What the reader has to know of the names, one sentence each.
+    pub notes: Vec<String>,
+    /// By [`FrameId`]: place in `distinct`, or `UNNAMED`.
+    places: Vec<u32>,
+}
+
+const UNNAMED: u32 = u32::MAX;
+
+impl Frames {
+    /// Names those frames of a capture for which `wanted` (by [`FrameId`]) is true. Reads the objects of native ones.
+    pub fn resolve(names: &Names, wanted: &[bool]) -> Self {
+        let mut resolver = Resolver {
+            names,
+            texts: FxHashMap::default(),
+            known: FxHashMap::default(),
+            frames: Self { places: vec![UNNAMED; names.frames()], ..Self::default() },
+        };
+        let mut native: FxHashMap<ModuleId, Vec<(FrameId, u64)>> = FxHashMap::default();
+        for (id, _) in (0u32..).zip(wanted).filter(|(_, wanted)| **wanted) {
+            let id = FrameId(id);
+            match names.frame(id) {
+                FrameDef::Python { code, instruction } => {
+                    let code = names.code(code);
+                    let (function, file) = (resolver.text(code.name), resolver.text(code.file));
+                    let kind = FrameKind::of_python(&file);
+                    let line = lines::line_of(code, instruction);
+                    resolver.add(id, Frame { function, file, line, kind, nameless: false });
+                }
+                FrameDef::Native { module, offset } => native.entry(module).or_default().push((id, offset)),
+                FrameDef::Unknown { address } => {
+                    let function = format!("{address:#x}").into();
+                    let frame = Frame { function, file: "".into(), line: 0, kind: FrameKind::Unknown, nameless: true };
+                    resolver.add(id, frame);
+                }
+            }
+        }
+        let mut native: Vec<_> = native.into_iter().collect();
+        native.sort_unstable_by_key(|(module, _)| *module);
+        for (module, places) in native {
+            resolver.add_native(module, &places);
+        }
+        resolver.frames
+    }
+
+    /// Where in [`Frames::distinct`] this frame is.
+    ///
+    /// # Panics
+    /// If it was not asked for.
+    pub fn place(&self, id: FrameId) -> u32 {
+        let place = self.places[id.index()];
+        assert_ne!(place, UNNAMED, "frame {} was not asked for", id.0);
+        place
+    }
+}
+
+struct Resolver<'n> {
+    names: &'n Names,
+    texts: FxHashMap<StringId, Arc<str>>,
+    known: FxHashMap<Frame, u32>,
+    frames: Frames,
+}
+
+impl Resolver<'_> {
+    fn text(&mut self, id: StringId) -> Arc<str> {
+        self.texts.entry(id).or_insert_with(|| self.names.text(id).into()).clone()
+    }
+
+    fn add(&mut self, id: FrameId, frame: Frame) {
+        let next = self.frames.distinct.len() as u32;
+        let place = *self.known.entry(frame).or_insert_with_key(|frame| {
+            self.frames.distinct.push(frame.clone());
+            next
+        });
+        self.frames.places[id.index()] = place;
+    }
+
+    fn add_native(&mut self, module: ModuleId, places: &[(FrameId, u64)]) {
+        let definition = self.names.module(module);
+        let file = self.text(definition.path);
+        let base = file.rsplit('/').next().unwrap_or(&file).to_owned();
+        let offsets: Vec<u64> = places.iter().map(|(_, offset)| *offset).collect();
+        let found = match symbols::functions_at(Path::new(&*file), &definition.build_id, &offsets) {
+            Symbols::Found(found) => found,
+            Symbols::Changed => {
+                self.frames.notes.push(format!("{file} has changed since the recording: no names from it."));
+                Vec::new()
+            }
+            Symbols::Missing => Vec::new(),
+        };
+        let mut found = found.into_iter();
+        for (id, offset) in places {
+            let symbol = found.next().flatten();
+            let nameless = symbol.is_none();
+            let function = symbol.unwrap_or_else(|| format!("{base}+{offset:#x}")).into();
+            self.add(*id, Frame { function, file: file.clone(), line: 0, kind: FrameKind::Native, nameless });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_tell_whose_code_it_is() {
+        let cases = [
+            ("/home/me/app/main.py", FrameKind::Project),
+            ("main.py", FrameKind::Project),
+            ("<string>", FrameKind::Project),
+            ("<stdin>", FrameKind::Project),
+            ("/home/me/venv/lib/python3.11/site-packages/numpy/core.py", FrameKind::Library),
+            ("/usr/lib/python3/dist-packages/apt/cache.py", FrameKind::Library),
+            ("/home/me/venv/bin/pytest", FrameKind::Library),
+            ("/home/me/bin/tool.py", FrameKind::Project),
+            ("<__array_function__ internals>", FrameKind::Library),
+            ("/root/.pyenv/versions/3.8.18/lib/python3.8/json/decoder.py", FrameKind::Stdlib),
+            ("/usr/lib/python3.11/threading.py", FrameKind::Stdlib),
+            ("/usr/lib64/python3.11/threading.py", FrameKind::Stdlib),
+            ("/usr/lib/python311.zip/os.py", FrameKind::Stdlib),
+            ("/home/me/lib/pythonic/thing.py", FrameKind::Project),
+            ("<frozen importlib._bootstrap>", FrameKind::Interpreter),
+            ("C:\\venv\\Lib\\site-packages\\x.py", FrameKind::Library),
+        ];
+        for (file, kind) in cases {
+            assert_eq!(FrameKind::of_python(file), kind, "{file}");
+        }
+    }
+}

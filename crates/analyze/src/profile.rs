@@ -1,0 +1,330 @@
+//! What reports look at: the call tree of a capture by name, with the amounts of every metric.
+//!
+//! Stacks that differ only in instructions of one line, in threads or in processes are one path here.
+
+use crate::call_tree::{CallTree, NodeId};
+use crate::error::CaptureError;
+use crate::frames::{Frame, FrameKind, Frames};
+use crate::reader::{Capture, Progress};
+use heaptide_format::capture::summary::{Amount, Row};
+use heaptide_format::ids::{ImageIndex, Nanos, StackId};
+use rustc_hash::FxHashMap;
+
+/// Which bytes are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Live at the instant of most live bytes.
+    Peak,
+    /// Live at the end.
+    Leaked,
+    /// All that was ever allocated.
+    Allocated,
+    /// Freed soon after by the thread that allocated it, see [`Options::temporary_within`].
+    Temporary,
+}
+
+impl Metric {
+    /// All, in the order of [`Amounts`].
+    pub const ALL: [Self; 4] = [Self::Peak, Self::Leaked, Self::Allocated, Self::Temporary];
+
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Peak => "peak",
+            Self::Leaked => "leaked",
+            Self::Allocated => "allocated",
+            Self::Temporary => "temporary",
+        }
+    }
+}
+
+/// One amount for each [`Metric`], in the order of [`Metric::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts([Amount; 4]);
+
+impl Amounts {
+    /// That of one metric.
+    pub fn of(&self, metric: Metric) -> Amount {
+        self.0[metric as usize]
+    }
+}
+
+impl std::ops::AddAssign for Amounts {
+    fn add_assign(&mut self, other: Self) {
+        for (sum, amount) in self.0.iter_mut().zip(other.0) {
+            *sum += amount;
+        }
+    }
+}
+
+/// What to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Only this process; its peak is then its own, not its part in that of the whole tree. `None`: all processes.
+    pub pid: Option<u32>,
+    /// Temporary is what was freed with at most so many other allocations of its thread between. Up to 1 is in the
+    /// capture; more costs a replay of its events.
+    pub temporary_within: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { pid: None, temporary_within: 1 }
+    }
+}
+
+/// The call tree of a capture.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// The frames of the tree, each once.
+    pub frames: Vec<Frame>,
+    /// Its nodes.
+    pub tree: CallTree,
+    /// Own amounts of each node, by [`NodeId`].
+    pub own: Vec<Amounts>,
+    /// What was allocated on stacks without any frame.
+    pub bare: Amounts,
+    /// All nodes and `bare` together.
+    pub total: Amounts,
+    /// When the peak was.
+    pub peak_at: Nanos,
+    /// A Python interpreter is among the processes, so that native stacks may be its own doing.
+    pub python: bool,
+    /// For each node, whether its stack itself occurs in a process with a Python interpreter.
+    pub in_python: Vec<bool>,
+    /// What the reader has to know of the names, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Profile {
+    /// Names and joins the stacks of a capture. `progress` is told of a replay, if one is needed.
+    ///
+    /// # Errors
+    /// [`CaptureError::NoSuchProcess`]; [`CaptureError::NoEvents`] if a replay is needed and cannot be.
+    pub fn of(capture: &Capture, options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Self, CaptureError> {
+        let images = capture.images_of(options.pid)?;
+        let peak_image = options.pid.and_then(|_| image_of_highest_peak(capture, &images));
+        let replayed = match options.temporary_within {
+            0 | 1 => FxHashMap::default(),
+            within => capture.temporary_within(within, progress)?.into_iter().map(|(i, s, a)| ((i, s), a)).collect(),
+        };
+        let chosen: Vec<bool> =
+            capture.names.images().iter().map(|image| options.pid.is_none_or(|pid| image.pid == pid)).collect();
+        let mut rows: Vec<StackAmounts> = Vec::with_capacity(capture.account.rows.len());
+        for row in capture.account.rows.iter().filter(|row| chosen.get(row.image.index()) == Some(&true)) {
+            let peak = match options.pid {
+                None => row.at_peak,
+                Some(_) if Some(row.image) == peak_image => row.at_image_peak,
+                Some(_) => Amount::default(),
+            };
+            let temporary = temporary(row, options.temporary_within, &replayed);
+            let in_python = capture.names.image(row.image).is_some_and(|image| image.python != 0);
+            let amounts = Amounts([peak, row.leaked, row.allocated, temporary]);
+            rows.push(StackAmounts { stack: row.stack, in_python, amounts });
+        }
+        let mut profile = Self::joined(capture, &rows);
+        profile.python = images.iter().filter_map(|image| capture.names.image(*image)).any(|image| image.python != 0);
+        profile.peak_at = match peak_image.and_then(|image| capture.account.images.get(image.index())) {
+            Some(image) => image.peak_at,
+            None => capture.account.totals.peak_at,
+        };
+        Ok(profile)
+    }
+
+    fn joined(capture: &Capture, rows: &[StackAmounts]) -> Self {
+        let names = &capture.names;
+        let mut wanted_stacks = vec![false; names.stacks() + 1];
+        let mut wanted_frames = vec![false; names.frames()];
+        for row in rows {
+            let mut stack = row.stack;
+            // Up to a stack that was met before: its callers were as well.
+            while let Some(node) = names.node(stack)
+                && !wanted_stacks[stack.index()]
+            {
+                wanted_stacks[stack.index()] = true;
+                wanted_frames[node.frame.index()] = true;
+                stack = node.parent;
+            }
+        }
+        let mut frames = Frames::resolve(names, &wanted_frames);
+        let mut tree = CallTree::default();
+        let mut startup = Startup::default();
+        // Parents have smaller numbers, so they are placed before their children ask for them.
+        let mut places: Vec<Option<NodeId>> = vec![None; names.stacks() + 1];
+        for stack in (0u32..).map(StackId).take(names.stacks() + 1) {
+            if let Some(node) = names.node(stack)
+                && wanted_stacks[stack.index()]
+            {
+                let parent = places[node.parent.index()];
+                let frame = startup.owner(parent, frames.place(node.frame), &mut frames.distinct);
+                let place = tree.insert(parent, frame);
+                startup.note(place, parent, &frames.distinct[frame as usize]);
+                places[stack.index()] = Some(place);
+            }
+        }
+        let nodes = tree.nodes().len();
+        let mut profile =
+            Self { own: vec![Amounts::default(); nodes], in_python: vec![false; nodes], ..Self::default() };
+        for row in rows {
+            match places[row.stack.index()] {
+                Some(node) => {
+                    profile.own[node.index()] += row.amounts;
+                    profile.in_python[node.index()] |= row.in_python;
+                }
+                None => profile.bare += row.amounts,
+            }
+            profile.total += row.amounts;
+        }
+        Self { frames: frames.distinct, notes: frames.notes, tree, ..profile }
+    }
+
+    /// Own amounts of one metric, by [`NodeId`].
+    pub fn own(&self, metric: Metric) -> Vec<Amount> {
+        self.own.iter().map(|amounts| amounts.of(metric)).collect()
+    }
+
+    /// The frame of a node.
+    pub fn frame(&self, node: NodeId) -> &Frame {
+        &self.frames[self.tree.nodes()[node.index()].frame as usize]
+    }
+
+    /// The frames from a node outwards, innermost first.
+    pub fn path(&self, node: NodeId) -> impl Iterator<Item = &Frame> {
+        self.tree.path(node).map(|frame| &self.frames[frame as usize])
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.tree.nodes().len() as u32).map(NodeId)
+    }
+
+    /// The node of the frame that the user owns and that is nearest to the allocation: the innermost of the project,
+    /// else of a library, else of the standard library, else the innermost of all.
+    pub fn site(&self, node: NodeId) -> NodeId {
+        let rank = |kind| match kind {
+            FrameKind::Project => 0,
+            FrameKind::Library => 1,
+            FrameKind::Stdlib => 2,
+            _ => 3,
+        };
+        let (mut best, mut best_rank) = (node, 3);
+        let mut next = Some(node);
+        while let Some(node) = next {
+            let rank = rank(self.frame(node).kind);
+            if rank < best_rank {
+                (best, best_rank) = (node, rank);
+            }
+            if rank == 0 {
+                break;
+            }
+            next = self.tree.nodes()[node.index()].parent;
+        }
+        best
+    }
+}
+
+/// A row of the capture, as far as it matters here.
+struct StackAmounts {
+    stack: StackId,
+    in_python: bool,
+    amounts: Amounts,
+}
+
+/// Code that installed packages run while the interpreter starts: lines of `.pth` files, which have no file of their
+/// own and would pass for the user's.
+#[derive(Default)]
+struct Startup {
+    /// By [`NodeId`].
+    nodes: Vec<bool>,
+    /// For frames that would pass for the user's, the same frames of a library.
+    library: FxHashMap<u32, u32>,
+}
+
+impl Startup {
+    fn is_within(&self, node: Option<NodeId>) -> bool {
+        node.is_some_and(|node| self.nodes.get(node.index()) == Some(&true))
+    }
+
+    /// The frame to show for this one, called from that node.
+    fn owner(&mut self, caller: Option<NodeId>, frame: u32, frames: &mut Vec<Frame>) -> u32 {
+        if !self.is_within(caller) || frames[frame as usize].kind != FrameKind::Project {
+            return frame;
+        }
+        *self.library.entry(frame).or_insert_with(|| {
+            frames.push(Frame { kind: FrameKind::Library, ..frames[frame as usize].clone() });
+            frames.len() as u32 - 1
+        })
+    }
+
+    /// Notes a node that was placed.
+    fn note(&mut self, node: NodeId, caller: Option<NodeId>, frame: &Frame) {
+        let begins =
+            &*frame.function == "addpackage" && (&*frame.file == "<frozen site>" || frame.file.ends_with("/site.py"));
+        if self.nodes.len() <= node.index() {
+            self.nodes.resize(node.index() + 1, false);
+        }
+        self.nodes[node.index()] = begins || self.is_within(caller);
+    }
+}
+
+fn temporary(row: &Row, within: u32, replayed: &FxHashMap<(ImageIndex, StackId), Amount>) -> Amount {
+    match within {
+        0 => row.temporary,
+        1 => [row.temporary, row.temporary_1].into_iter().sum(),
+        _ => replayed.get(&(row.image, row.stack)).copied().unwrap_or_default(),
+    }
+}
+
+/// The programs that a process ran one after the other peak each at its own time: its peak is the highest of them.
+fn image_of_highest_peak(capture: &Capture, images: &[ImageIndex]) -> Option<ImageIndex> {
+    let peak = |image: &ImageIndex| capture.account.images.get(image.index()).map_or(0, |totals| totals.peak.bytes);
+    // The first of several equal ones: `max_by_key` would take the last.
+    images.iter().copied().rev().max_by_key(peak)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A Python frame.
+    pub(crate) fn python(function: &str, file: &str, line: u32) -> Frame {
+        let kind = FrameKind::of_python(file);
+        Frame { function: function.into(), file: file.into(), line, kind, nameless: false }
+    }
+
+    /// A native frame.
+    pub(crate) fn native(function: &str, file: &str) -> Frame {
+        Frame { function: function.into(), file: file.into(), line: 0, kind: FrameKind::Native, nameless: false }
+    }
+
+    /// Stacks, outermost frame first, each with one block of so many bytes in every metric.
+    pub(crate) fn profile(stacks: &[(&[&Frame], u64)]) -> Profile {
+        let mut profile = Profile { python: true, ..Profile::default() };
+        for (stack, bytes) in stacks {
+            let mut node = None;
+            for frame in *stack {
+                let place = profile.frames.iter().position(|known| known == *frame).unwrap_or_else(|| {
+                    profile.frames.push((*frame).clone());
+                    profile.frames.len() - 1
+                });
+                node = Some(profile.tree.insert(node, place as u32));
+            }
+            profile.own.resize(profile.tree.nodes().len(), Amounts::default());
+            profile.in_python.resize(profile.tree.nodes().len(), true);
+            let amounts = Amounts([Amount { bytes: *bytes, count: 1 }; 4]);
+            profile.own[node.expect("a stack has a frame").index()] += amounts;
+            profile.total += amounts;
+        }
+        profile
+    }
+
+    #[test]
+    fn a_site_is_the_innermost_frame_that_the_user_owns() {
+        let [outer, inner] = [python("main", "/app/main.py", 1), python("load", "/app/load.py", 2)];
+        let library = python("array", "/venv/lib/python3.11/site-packages/numpy/core.py", 3);
+        let libc = native("malloc", "/lib/libc.so.6");
+        let profile = profile(&[(&[&outer, &inner, &library, &libc], 1), (&[&library, &libc], 1), (&[&libc], 1)]);
+        let sites: Vec<&str> = profile.nodes().map(|node| &*profile.frame(profile.site(node)).function).collect();
+        assert_eq!(sites, ["main", "load", "load", "load", "array", "array", "malloc"]);
+    }
+}

@@ -1,0 +1,81 @@
+//! `heaptide flamegraph`: a capture as an interactive page, a picture, or folded stacks.
+
+use crate::exit::{self, CliError};
+use crate::input::{Input, shown};
+use crate::output::{OutputArgs, beside};
+use crate::selection::Selection;
+use heaptide_analyze::profile::Metric;
+use heaptide_report::{Context, folded, html, page, svg};
+use std::path::PathBuf;
+
+/// Draw where the memory went: an interactive page, by default of the peak
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  heaptide flamegraph run.bin                      writes run.flamegraph.html
+  heaptide flamegraph --leaks -f run.bin           what was left at the end
+  heaptide flamegraph --temporary 5 run.bin        what lived for no more than 5 other allocations
+  heaptide flamegraph --format svg --inverted run.bin
+  heaptide flamegraph --format folded run.bin | other-tool")]
+pub struct Args {
+    /// The capture, as `heaptide run` wrote it
+    capture: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Html)]
+    format: Format,
+    /// Begin at the allocations and show their callers below. The page can be turned at any time; its address then
+    /// ends in `#view=inverted`
+    #[arg(long)]
+    inverted: bool,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// One file with everything in it, for a browser; needs no network
+    Html,
+    /// A picture
+    Svg,
+    /// A line for each stack, for other tools; to standard output
+    Folded,
+}
+
+/// Writes it.
+pub fn execute(args: &Args) -> Result<u8, CliError> {
+    let path = &args.capture;
+    let (metric, within) = (args.selection.metric(), args.selection.temporary_within());
+    let name = |ending| beside(path, &default_ending(metric, args.selection.pid, ending));
+    let output = match args.format {
+        Format::Html => args.output.or_file(name("html"), &[path])?,
+        Format::Svg => args.output.or_file(name("svg"), &[path])?,
+        Format::Folded => args.output.or_stdout(&[path])?,
+    };
+    let input = Input::open(path)?;
+    let profile = args.selection.profile(path, &input)?;
+    let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
+    let place = output.write(|out, _| match args.format {
+        Format::Html => {
+            let page = page::of_profile(&context, &profile, metric, within);
+            html::write(&page, out)
+        }
+        Format::Svg => svg::write(&context, &profile, metric, within, args.inverted, out),
+        Format::Folded => folded::write(&profile, metric, args.inverted, out),
+    })?;
+    if let (Some(place), true, Format::Html) = (place, args.inverted, args.format) {
+        eprintln!("heaptide: it opens inverted as {}#view=inverted", shown(&place));
+    }
+    Ok(exit::OK)
+}
+
+/// `flamegraph.html`, `flamegraph-leaked.4001.svg` …
+fn default_ending(metric: Metric, pid: Option<u32>, extension: &str) -> String {
+    let metric = match metric {
+        Metric::Peak => String::new(),
+        other => format!("-{}", other.name()),
+    };
+    let pid = pid.map_or(String::new(), |pid| format!(".{pid}"));
+    format!("flamegraph{metric}{pid}.{extension}")
+}

@@ -1,0 +1,100 @@
+//! Which bytes, of which process: options that several reports have.
+
+use crate::exit::CliError;
+use crate::input::{Bar, Input, capture_error};
+use heaptide_analyze::profile::{Metric, Options, Profile};
+use std::ffi::OsString;
+use std::path::Path;
+
+/// What was typed.
+#[derive(clap::Args, Debug)]
+pub struct Selection {
+    /// Show what was live at the end, instead of at the peak
+    #[arg(long, group = "metric")]
+    leaks: bool,
+    /// Show all that was ever allocated
+    #[arg(long, group = "metric")]
+    allocated: bool,
+    /// Show what was freed soon: by the thread that allocated it, with at most N other allocations of that thread
+    /// between [N if left out: 1]
+    #[arg(
+        long,
+        group = "metric",
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        visible_alias = "temporary-allocations"
+    )]
+    temporary: Option<u32>,
+    /// Only this process; the peak is then its own
+    #[arg(long)]
+    pub pid: Option<u32>,
+}
+
+impl Selection {
+    /// The bytes that are meant.
+    pub fn metric(&self) -> Metric {
+        match self {
+            Self { leaks: true, .. } => Metric::Leaked,
+            Self { allocated: true, .. } => Metric::Allocated,
+            Self { temporary: Some(_), .. } => Metric::Temporary,
+            _ => Metric::Peak,
+        }
+    }
+
+    /// How many allocations may lie between for [`Metric::Temporary`].
+    pub fn temporary_within(&self) -> u32 {
+        self.temporary.unwrap_or(1)
+    }
+
+    /// What they hold, by name.
+    pub fn profile(&self, path: &Path, input: &Input) -> Result<Profile, CliError> {
+        profile(path, input, &Options { pid: self.pid, temporary_within: self.temporary_within() })
+    }
+}
+
+/// A profile of an opened capture.
+pub fn profile(path: &Path, input: &Input, options: &Options) -> Result<Profile, CliError> {
+    let mut bar = Bar::default();
+    let profile = Profile::of(&input.capture, options, &mut |progress| bar.show(progress));
+    bar.clear();
+    profile.map_err(|error| capture_error(path, &error))
+}
+
+/// Lets `--temporary 5 run.bin` mean `--temporary=5 run.bin`, though `--temporary run.bin` has no number: clap would
+/// take whatever follows for it. Arguments of the traced command (after `run`) are left alone.
+pub fn join_optional_number(arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|command| command == "run") {
+        return arguments;
+    }
+    let is_number = |text: &OsString| text.to_str().is_some_and(|text| text.parse::<u32>().is_ok());
+    let mut joined: Vec<OsString> = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        match joined.last_mut() {
+            Some(last) if (last == "--temporary" || last == "--temporary-allocations") && is_number(&argument) => {
+                last.push("=");
+                last.push(argument);
+            }
+            _ => joined.push(argument),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(text: &str) -> String {
+        let arguments = join_optional_number(text.split(' ').map(OsString::from).collect());
+        arguments.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_number_after_temporary_is_its_own() {
+        assert_eq!(joined("heaptide tree --temporary 5 run.bin"), "heaptide tree --temporary=5 run.bin");
+        assert_eq!(joined("heaptide tree --temporary run.bin"), "heaptide tree --temporary run.bin");
+        assert_eq!(joined("heaptide run -- x --temporary 5"), "heaptide run -- x --temporary 5");
+    }
+}

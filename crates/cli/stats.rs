@@ -1,0 +1,43 @@
+//! `heaptide stats`: a capture in figures.
+
+use crate::exit::{self, CliError};
+use crate::input::Input;
+use crate::output::OutputArgs;
+use crate::selection::profile;
+use heaptide_analyze::profile::Options;
+use heaptide_report::{Context, stats};
+use std::path::PathBuf;
+
+/// Show totals, sizes, allocators, the largest sites and modules, and what tracing cost and missed
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  heaptide stats run.bin
+  heaptide stats --json run.bin | jq '.timeline'    live bytes and RSS over time")]
+pub struct Args {
+    /// The capture, as `heaptide run` wrote it
+    capture: PathBuf,
+    /// Most sites, modules and processes to list; 0: all
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    limit: usize,
+    /// Write JSON, see docs/reports.md
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Writes it.
+pub fn execute(args: &Args) -> Result<u8, CliError> {
+    let path = &args.capture;
+    let output = args.output.or_stdout(&[path])?;
+    let input = Input::open(path)?;
+    let profile = profile(path, &input, &Options::default())?;
+    let context = Context::new(&input.name, &input.capture, Some(&profile), None);
+    let limit = (args.limit > 0).then_some(args.limit);
+    output.write(|out, style| match args.json {
+        true => stats::write_json(&context, &profile, limit, out),
+        false => stats::write_text(&context, &profile, limit, style, out),
+    })?;
+    Ok(exit::OK)
+}

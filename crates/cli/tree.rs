@@ -1,0 +1,55 @@
+//! `heaptide tree`: the call tree as an outline.
+
+use crate::exit::{self, CliError};
+use crate::input::Input;
+use crate::output::OutputArgs;
+use crate::selection::Selection;
+use heaptide_report::{Context, tree};
+use std::path::PathBuf;
+
+/// Print the call tree as an outline, the widest path first
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  heaptide tree run.bin
+  heaptide tree --leaks --min-percent 0.1 run.bin")]
+pub struct Args {
+    /// The capture, as `heaptide run` wrote it
+    capture: PathBuf,
+    /// Put together what holds less than this share of the whole
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
+    min_percent: f64,
+    /// Write JSON, see docs/reports.md
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("a percentage is a number from 0 to 100".into()),
+    }
+}
+
+/// Writes it.
+pub fn execute(args: &Args) -> Result<u8, CliError> {
+    let path = &args.capture;
+    let output = args.output.or_stdout(&[path])?;
+    let input = Input::open(path)?;
+    let profile = args.selection.profile(path, &input)?;
+    let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
+    let options = tree::Options {
+        metric: args.selection.metric(),
+        temporary_within: args.selection.temporary_within(),
+        least_percent: args.min_percent,
+    };
+    output.write(|out, style| match args.json {
+        true => tree::write_json(&context, &profile, &options, out),
+        false => tree::write_text(&context, &profile, &options, style, out),
+    })?;
+    Ok(exit::OK)
+}

@@ -1,0 +1,141 @@
+//! What every report says besides its figures: which capture it is of, and what to know before trusting it.
+
+use crate::units::{count, size, time, visible};
+use heaptide_analyze::Capture;
+use heaptide_analyze::frames::{Frame, FrameKind};
+use heaptide_analyze::profile::{Metric, Profile};
+use heaptide_analyze::sites::module_of;
+use std::io::{self, Write};
+
+/// A capture as reports speak of it.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// Its file, as the user named it.
+    pub file: &'a str,
+    /// The capture.
+    pub capture: &'a Capture,
+    /// What the reader has to know before trusting a number, one sentence each.
+    pub warnings: Vec<String>,
+    /// The process looked at; `None`: all.
+    pub pid: Option<u32>,
+}
+
+impl<'a> Context<'a> {
+    /// Of this capture; `profile` adds what it noted, if there is one.
+    pub fn new(file: &'a str, capture: &'a Capture, profile: Option<&Profile>, pid: Option<u32>) -> Self {
+        let mut warnings: Vec<String> = capture.ends_early.iter().map(ToString::to_string).collect();
+        let tracer = &capture.account.totals.tracer;
+        if tracer.lost > 0 {
+            warnings.push(format!("{} events were lost while recording: all figures are too low", count(tracer.lost)));
+        }
+        if tracer.refused > 0 {
+            warnings
+                .push(format!("{} processes could not be traced and are not in the figures", count(tracer.refused)));
+        }
+        warnings.extend(profile.into_iter().flat_map(|profile| profile.notes.iter().cloned()));
+        Self { file, capture, warnings, pid }
+    }
+
+    /// The command that was run, as one would type it.
+    pub fn command(&self) -> String {
+        visible(&self.capture.run.command.join(" "))
+    }
+
+    /// The first lines of a text report: what is shown of what.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write_title(&self, style: Style, title: &str, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", style.bold(title))?;
+        let process = self.pid.map_or(String::new(), |pid| format!(", process {pid}"));
+        writeln!(out, "{}", style.dim(&format!("{}{process}  ({})", self.command(), visible(self.file))))?;
+        writeln!(out)
+    }
+}
+
+/// How text is set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// By escape sequences, for a terminal.
+    pub colour: bool,
+}
+
+impl Style {
+    /// What stands out.
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// What can be overlooked.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// Growth.
+    pub fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    /// Shrinkage.
+    pub fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// What an amount of this metric is, in words.
+pub fn title(metric: Metric, within: u32) -> String {
+    match metric {
+        Metric::Peak => "peak memory".into(),
+        Metric::Leaked => "memory live at the end".into(),
+        Metric::Allocated => "all memory ever allocated".into(),
+        Metric::Temporary if within == 1 => "temporary allocations (at most 1 other between)".into(),
+        Metric::Temporary => format!("temporary allocations (at most {within} others between)"),
+    }
+}
+
+/// The headline of a metric: its total, and for the peak when it was.
+pub fn headline(profile: &Profile, metric: Metric, within: u32) -> String {
+    let total = profile.total.of(metric);
+    let what = title(metric, within);
+    let blocks = match metric {
+        Metric::Peak | Metric::Leaked => "blocks",
+        Metric::Allocated | Metric::Temporary => "allocations",
+    };
+    let when =
+        if metric == Metric::Peak { format!(", {} after the start", time(profile.peak_at)) } else { String::new() };
+    format!("{what}: {} in {} {blocks}{when}", size(total.bytes), count(total.count))
+}
+
+/// A frame in one line: `function (file:line)`, with the path of installed code cut to what tells it apart.
+pub fn frame(frame: &Frame) -> String {
+    let place = place(frame);
+    let function = visible(&frame.function);
+    if place.is_empty() { function } else { format!("{function} ({place})") }
+}
+
+/// Where a frame is: `file:line`, or its object; empty if the function's name says it already.
+pub fn place(frame: &Frame) -> String {
+    if frame.nameless {
+        return String::new();
+    }
+    let file = short_file(frame.kind, &frame.file);
+    if frame.line > 0 { format!("{file}:{}", frame.line) } else { file }
+}
+
+/// The path of a file of this kind of code: whole for the user's own, from the package on for installed code.
+pub fn short_file(kind: FrameKind, file: &str) -> String {
+    let short = match kind {
+        FrameKind::Library | FrameKind::Stdlib => {
+            let module = module_of(kind, file);
+            let after = file.rfind(&format!("/{module}")).map(|at| &file[at + 1..]);
+            after.unwrap_or(file)
+        }
+        FrameKind::Native => file.rsplit('/').next().unwrap_or(file),
+        FrameKind::Project | FrameKind::Interpreter | FrameKind::Unknown => file,
+    };
+    visible(short)
+}

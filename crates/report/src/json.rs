@@ -1,0 +1,80 @@
+//! The parts that all JSON reports are made of. `docs/reports.md` describes them; the version counts up when a reader
+//! of the old ones would misunderstand the new.
+
+use crate::context::Context;
+use heaptide_analyze::frames::Frame;
+use heaptide_format::capture::summary::Amount;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Version of all JSON reports.
+pub const VERSION: u32 = 1;
+
+/// The first fields of every report.
+#[derive(Debug, Serialize)]
+pub struct Head<'a> {
+    report: &'static str,
+    version: u32,
+    capture: &'a str,
+    command: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    warnings: &'a [String],
+}
+
+impl<'a> Head<'a> {
+    /// Of a report with this name.
+    pub fn new(report: &'static str, context: &'a Context<'_>) -> Self {
+        Self {
+            report,
+            version: VERSION,
+            capture: context.file,
+            command: &context.capture.run.command,
+            pid: context.pid,
+            warnings: &context.warnings,
+        }
+    }
+}
+
+/// Bytes and blocks.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct JsonAmount {
+    bytes: u64,
+    count: u64,
+}
+
+impl From<Amount> for JsonAmount {
+    fn from(amount: Amount) -> Self {
+        Self { bytes: amount.bytes, count: amount.count }
+    }
+}
+
+/// A frame.
+#[derive(Debug, Serialize)]
+pub struct JsonFrame<'a> {
+    function: &'a str,
+    file: &'a str,
+    /// `null` if not known.
+    line: Option<u32>,
+    kind: &'static str,
+}
+
+impl<'a> From<&'a Frame> for JsonFrame<'a> {
+    fn from(frame: &'a Frame) -> Self {
+        Self {
+            function: &frame.function,
+            file: &frame.file,
+            line: (frame.line > 0).then_some(frame.line),
+            kind: frame.kind.name(),
+        }
+    }
+}
+
+/// Writes a report and a line end.
+///
+/// # Errors
+/// Those of writing.
+pub fn write(report: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, report)?;
+    writeln!(out)
+}

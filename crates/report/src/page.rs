@@ -1,0 +1,149 @@
+//! A profile or a difference as the interactive page wants it.
+
+use crate::context::{Context, headline, title};
+use crate::html::{Amounts, FlamePage, FrameKind as PageKind, Metric as PageMetric, PageFrame, PageNode, TimePoint};
+use crate::units::{count, share, size, time};
+use heaptide_analyze::call_tree::CallTree;
+use heaptide_analyze::diff::Diff;
+use heaptide_analyze::frames::{Frame, FrameKind};
+use heaptide_analyze::profile::{Amounts as AmountsOf, Metric, Profile};
+
+/// The page of one capture, showing this metric first.
+pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temporary_within: u32) -> FlamePage {
+    let capture = context.capture;
+    let mut page = FlamePage {
+        title: format!("heaptide: {} of {}", title(metric, temporary_within), context.command()),
+        facts: facts(context, profile, temporary_within),
+        warnings: context.warnings.clone(),
+        frames: profile.frames.iter().map(page_frame).collect(),
+        nodes: page_nodes(&profile.tree),
+        metrics: Metric::ALL.map(|metric| page_metric(metric, &profile.own)).to_vec(),
+        default_metric: metric as usize,
+        timeline: Vec::new(),
+        peak_at_seconds: Some(profile.peak_at.seconds()),
+    };
+    // The timeline is that of the whole tree of processes.
+    if context.pid.is_none() {
+        page.timeline = capture
+            .timeline
+            .iter()
+            .map(|sample| TimePoint { seconds: sample.time.seconds(), live: sample.live, rss: sample.rss })
+            .collect();
+    }
+    add_bare(&mut page, &profile.bare, None);
+    page
+}
+
+/// The page of a difference, showing this metric first.
+pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: Metric) -> FlamePage {
+    let metrics = Metric::ALL.map(|metric| {
+        let PageMetric { bytes, counts, .. } = page_metric(metric, &diff.before);
+        PageMetric { before: Some(Amounts { bytes, counts }), ..page_metric(metric, &diff.after) }
+    });
+    let named = |context: &Context<'_>| format!("{} ({})", context.command(), context.file);
+    let mut facts = vec![("before".to_owned(), named(before)), ("after".to_owned(), named(after))];
+    for metric in Metric::ALL {
+        let [was, is] = [diff.total_before, diff.total_after].map(|total| size(total.of(metric).bytes));
+        facts.push((title(metric, 1), format!("{was} → {is}")));
+    }
+    let warning = |side: &'static str| move |text: &String| format!("{side}: {text}");
+    let mut page = FlamePage {
+        title: format!("heaptide: {} before and after, {}", title(metric, 1), after.command()),
+        facts,
+        warnings: before
+            .warnings
+            .iter()
+            .map(warning("before"))
+            .chain(after.warnings.iter().map(warning("after")))
+            .collect(),
+        frames: diff.frames.iter().map(page_frame).collect(),
+        nodes: page_nodes(&diff.tree),
+        metrics: metrics.to_vec(),
+        default_metric: metric as usize,
+        timeline: Vec::new(),
+        peak_at_seconds: None,
+    };
+    add_bare(&mut page, &diff.bare_after, Some(&diff.bare_before));
+    page
+}
+
+fn facts(context: &Context<'_>, profile: &Profile, within: u32) -> Vec<(String, String)> {
+    let run = &context.capture.run;
+    let totals = &context.capture.account.totals;
+    let mut facts = vec![
+        ("command".to_owned(), context.command()),
+        ("capture".to_owned(), context.file.to_owned()),
+        ("recorded by".to_owned(), format!("heaptide {} on {}", run.heaptide, run.architecture)),
+        ("duration".to_owned(), time(totals.duration)),
+    ];
+    if let Some(pid) = context.pid {
+        facts.push(("process".to_owned(), pid.to_string()));
+    }
+    for metric in Metric::ALL {
+        let line = headline(profile, metric, within);
+        let (what, figures) = line.split_once(": ").unwrap_or((&line, ""));
+        facts.push((what.to_owned(), figures.to_owned()));
+    }
+    facts.push(("events".to_owned(), count(totals.events)));
+    facts.push(("events lost".to_owned(), count(totals.tracer.lost)));
+    if totals.peak_rss > 0 {
+        facts.push(("highest RSS seen".to_owned(), size(totals.peak_rss)));
+    }
+    let bare = profile.bare.of(Metric::Allocated);
+    facts.push((
+        "without a stack".to_owned(),
+        format!("{} ({} of allocated)", size(bare.bytes), share(bare.bytes, profile.total.of(Metric::Allocated).bytes)),
+    ));
+    facts
+}
+
+fn page_frame(frame: &Frame) -> PageFrame {
+    let kind = match frame.kind {
+        FrameKind::Project => PageKind::Project,
+        FrameKind::Library => PageKind::Library,
+        FrameKind::Stdlib => PageKind::Stdlib,
+        FrameKind::Interpreter => PageKind::Interpreter,
+        FrameKind::Native => PageKind::Native,
+        FrameKind::Unknown => PageKind::Unknown,
+    };
+    PageFrame { function: frame.function.to_string(), file: frame.file.to_string(), line: frame.line, kind }
+}
+
+fn page_nodes(tree: &CallTree) -> Vec<PageNode> {
+    tree.nodes().iter().map(|node| PageNode { parent: node.parent.map(|parent| parent.0), frame: node.frame }).collect()
+}
+
+fn page_metric(metric: Metric, own: &[AmountsOf]) -> PageMetric {
+    let label = match metric {
+        Metric::Peak => "Peak",
+        Metric::Leaked => "Leaked",
+        Metric::Allocated => "Allocated",
+        Metric::Temporary => "Temporary",
+    };
+    PageMetric {
+        key: metric.name().to_owned(),
+        label: label.to_owned(),
+        bytes: own.iter().map(|amounts| amounts.of(metric).bytes).collect(),
+        counts: own.iter().map(|amounts| amounts.of(metric).count).collect(),
+        before: None,
+    }
+}
+
+/// What has no stack gets an outermost frame of its own, so that the widths add up to the totals.
+fn add_bare(page: &mut FlamePage, after: &AmountsOf, before: Option<&AmountsOf>) {
+    let none = AmountsOf::default();
+    if *after == none && before.is_none_or(|before| *before == none) {
+        return;
+    }
+    let function = "[no stack]".to_owned();
+    page.frames.push(PageFrame { function, file: String::new(), line: 0, kind: PageKind::Unknown });
+    page.nodes.push(PageNode { parent: None, frame: page.frames.len() as u32 - 1 });
+    for (metric, of) in page.metrics.iter_mut().zip(Metric::ALL) {
+        metric.bytes.push(after.of(of).bytes);
+        metric.counts.push(after.of(of).count);
+        if let (Some(side), Some(before)) = (&mut metric.before, before) {
+            side.bytes.push(before.of(of).bytes);
+            side.counts.push(before.of(of).count);
+        }
+    }
+}
