@@ -1,8 +1,7 @@
 //! Frames with names: what a reader is told of a place in the code, and whose code it is.
 //!
-//! How a line is found is in [`crate::lines`], how a native name is in [`crate::symbols`].
+//! Lines stand in the capture; how a native name is found is in [`crate::symbols`].
 
-use crate::lines;
 use crate::names::Names;
 use crate::symbols::{self, Symbols};
 use heaptide_format::capture::FrameDef;
@@ -118,11 +117,10 @@ impl Frames {
         for (id, _) in (0u32..).zip(wanted).filter(|(_, wanted)| **wanted) {
             let id = FrameId(id);
             match names.frame(id) {
-                FrameDef::Python { code, instruction } => {
+                FrameDef::Python { code, line, column: _ } => {
                     let code = names.code(code);
                     let (function, file) = (resolver.text(code.name), resolver.text(code.file));
                     let kind = FrameKind::of_python(&file);
-                    let line = lines::line_of(code, instruction);
                     resolver.add(id, Frame { function, file, line, kind, nameless: false });
                 }
                 FrameDef::Native { module, offset } => native.entry(module).or_default().push((id, offset)),

@@ -19,7 +19,6 @@ pub mod diff;
 pub mod error;
 pub mod frames;
 pub mod leaks;
-pub mod lines;
 pub mod names;
 pub mod profile;
 pub mod reader;

@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(fault(own_parent).unwrap(), "a definition that names a calling stack that is not there");
         let no_frame = Definitions { frames, nodes: vec![node(0, 1)], ..Default::default() };
         assert_eq!(fault(no_frame).unwrap(), "a definition that names a frame that is not there");
-        let code = CodeDef { name: StringId(0), file: StringId(1), first_line: 1, python: 0x30B, line_table: vec![] };
+        let code = CodeDef { name: StringId(0), file: StringId(1), first_line: 1 };
         let no_text = Definitions { strings: vec!["f".into()], codes: vec![code], ..Default::default() };
         assert_eq!(fault(no_text).unwrap(), "a definition that names a text that is not there");
     }

@@ -1,5 +1,4 @@
 //! Tests of the analyzer through its public functions, on recordings made up event by event.
 
-mod interpreters;
 mod reading;
 mod support;

@@ -20,7 +20,7 @@ macro_rules! ids {
 ids! {
     /// A text in the capture's table of strings, counted from 0.
     StringId
-    /// A Python code object by content (same file, name, first line and line table: same id), counted from 0.
+    /// A Python function by content (same file, name and first line: same id), counted from 0.
     CodeId
     /// A mapped native object, counted from 0.
     ModuleId

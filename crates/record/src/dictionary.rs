@@ -1,17 +1,27 @@
 //! What the numbers in events stand for: strings, codes, modules, frames, stacks, each known by content, so that the
 //! same function in two threads or processes is one. New entries gather until the capture writes them.
 
+use crate::lines::{LineTable, Position};
 use heaptide_format::capture::definitions::{CodeDef, Definitions, FrameDef, ImageDef, ModuleDef, NodeDef, ThreadDef};
 use heaptide_format::ids::{CodeId, FrameId, ImageIndex, ModuleId, StackId, StringId, ThreadIndex};
 use object::read::elf::ElfFile64;
 use object::{Object, ReadCache};
 use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
+
+/// A code object as the shim announced it. Several may be one function: of the same name, file and first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeObject(u32);
 
 /// The dictionary of a run.
 #[derive(Debug, Default)]
 pub struct Dictionary {
     strings: FxHashMap<String, StringId>,
     codes: FxHashMap<CodeDef, CodeId>,
+    /// Code objects as they were announced, and where they stand in `code_objects`.
+    known_objects: FxHashMap<(CodeId, Rc<LineTable>), CodeObject>,
+    code_objects: Vec<(CodeId, Rc<LineTable>)>,
     modules: FxHashMap<StringId, ModuleId>,
     frames: FxHashMap<FrameDef, FrameId>,
     nodes: FxHashMap<NodeDef, StackId>,
@@ -37,13 +47,30 @@ impl Dictionary {
         id
     }
 
-    /// The number of a code object.
-    pub fn code(&mut self, code: CodeDef) -> CodeId {
+    /// The number of a code object: of its function, and of how its instructions lie in the file.
+    pub fn code_object(&mut self, code: CodeDef, lines: LineTable) -> CodeObject {
         let next = CodeId(self.codes.len() as u32);
-        *self.codes.entry(code).or_insert_with_key(|code| {
+        let id = *self.codes.entry(code).or_insert_with_key(|code| {
             self.fresh.codes.push(code.clone());
             next
-        })
+        });
+        let object = CodeObject(self.code_objects.len() as u32);
+        let key = (id, Rc::new(lines));
+        match self.known_objects.entry(key) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(vacant) => {
+                self.code_objects.push(vacant.key().clone());
+                *vacant.insert(object)
+            }
+        }
+    }
+
+    /// The frame of an instruction of a code object.
+    pub fn python_frame(&mut self, object: CodeObject, instruction: i32) -> FrameId {
+        let (code, lines) = &self.code_objects[object.0 as usize];
+        let Position { line, column } = lines.position(instruction);
+        let frame = FrameDef::Python { code: *code, line, column };
+        self.frame(frame)
     }
 
     /// The number of a native object. Its build id is read from the file the first time.
@@ -113,16 +140,22 @@ mod tests {
     fn the_same_content_has_one_number() {
         let mut dictionary = Dictionary::default();
         let name = dictionary.string("work");
-        let code = |line| CodeDef { name, file: name, first_line: line, python: 0x030B, line_table: vec![1, 2] };
-        let (a, b, again) = (dictionary.code(code(1)), dictionary.code(code(2)), dictionary.code(code(1)));
-        assert_eq!((a, b, again), (CodeId(0), CodeId(1), CodeId(0)));
-        let frame = dictionary.frame(FrameDef::Python { code: a, instruction: 4 });
+        let code = |first_line| CodeDef { name, file: name, first_line };
+        // 3.8: each pair of bytes is as many bytes of code and lines.
+        let lines = |lines| LineTable { python: 0x0308, first_line: 1, bytes: vec![2, lines] };
+        let [a, again, edited, other] =
+            [(1, 5), (1, 5), (1, 6), (2, 5)].map(|(first, second)| dictionary.code_object(code(first), lines(second)));
+        assert_eq!((a, again, edited, other), (CodeObject(0), CodeObject(0), CodeObject(1), CodeObject(2)));
+        let frame = dictionary.python_frame(a, 4);
+        // The same line, whichever code object says so; another instruction of the same line.
+        assert_eq!(dictionary.python_frame(again, 6), frame);
+        assert_ne!(dictionary.python_frame(edited, 4), frame);
         let outer = dictionary.stack(StackId::EMPTY, frame);
         assert_eq!(outer, StackId(1));
         assert_eq!(dictionary.stack(outer, frame), StackId(2));
         assert_eq!(dictionary.stack(StackId::EMPTY, frame), StackId(1));
         let fresh = dictionary.take_fresh();
-        assert_eq!((fresh.strings.len(), fresh.codes.len(), fresh.frames.len(), fresh.nodes.len()), (1, 2, 1, 2));
+        assert_eq!((fresh.strings.len(), fresh.codes.len(), fresh.frames.len(), fresh.nodes.len()), (1, 2, 2, 2));
         assert!(dictionary.take_fresh().is_empty());
     }
 

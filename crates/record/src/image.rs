@@ -1,9 +1,10 @@
 //! What the collector knows of an image, and of a thread that writes to a ring.
 
+use crate::dictionary::CodeObject;
 use crate::heap::{Heap, Pending};
 use crate::process::Watched;
 use heaptide_analyze::tally::{Recent, RowId};
-use heaptide_format::ids::{CodeId, ImageIndex, ModuleId, StackId, ThreadIndex};
+use heaptide_format::ids::{ImageIndex, ModuleId, StackId, ThreadIndex};
 use heaptide_format::shared::RingHeader;
 use std::collections::BTreeMap;
 
@@ -70,7 +71,7 @@ pub struct Ring {
     /// The thread's stacks; entry 0 is the empty one.
     pub nodes: Vec<Node>,
     /// The thread's codes.
-    pub codes: Vec<CodeId>,
+    pub codes: Vec<CodeObject>,
     /// The part of a blob that has come.
     pub blob: Vec<u8>,
     /// A reallocation that has begun.

@@ -2,7 +2,7 @@
 //!
 //! The way of an event: [`rings`] (words out of shared memory) → [`merge`] (all rings of an image in causal order) →
 //! [`heap`] (which block is meant) → `heaptide_analyze::tally` (live, peak, totals) and [`capture`] (the file).
-//! Beside it: [`dictionary`] (what the numbers stand for), [`target`] (what can be traced), [`session`] (the loop).
+//! Beside it: [`dictionary`] (what the numbers stand for), [`lines`] (of Python instructions), [`target`] (what can be traced), [`session`] (the loop).
 //!
 //! Prints nothing and reads no environment: [`session::record`] takes options and gives an outcome.
 
@@ -10,6 +10,7 @@ pub mod capture;
 pub mod dictionary;
 pub mod heap;
 pub mod image;
+pub mod lines;
 pub mod merge;
 pub mod process;
 pub mod rings;

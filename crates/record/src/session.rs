@@ -1,8 +1,9 @@
 //! A recording from start to end: starts the target, drains in rounds, samples, ends what ended, writes the footer.
 
 use crate::capture::{CaptureWriter, Instant as At};
-use crate::dictionary::Dictionary;
+use crate::dictionary::{CodeObject, Dictionary};
 use crate::image::{Image, Mapped, Node, Ring};
+use crate::lines::LineTable;
 use crate::process::{self, Watched};
 use crate::rings::{self, Shared};
 use crate::signals::Signals;
@@ -465,7 +466,7 @@ impl Session {
                 let Some(&code) = ring.codes.get((word >> 32) as usize) else {
                     return ring.nodes.push(Node { stack: parent, row: None });
                 };
-                let frame = dictionary.frame(FrameDef::Python { code, instruction: word as u32 as i32 });
+                let frame = dictionary.python_frame(code, word as u32 as i32);
                 ring.nodes.push(Node { stack: dictionary.stack(parent, frame), row: None });
             }
             definition::NATIVE_NODE => {
@@ -796,7 +797,7 @@ fn collect(ring: &mut Ring, record: &[u64]) -> Option<(BlobKind, Vec<u8>)> {
     Some((BlobKind::from_number(kind)?, std::mem::take(&mut ring.blob)))
 }
 
-fn code_of(dictionary: &mut Dictionary, blob: &[u8]) -> heaptide_format::ids::CodeId {
+fn code_of(dictionary: &mut Dictionary, blob: &[u8]) -> CodeObject {
     let mut head = [0; code::HEAD];
     let whole = blob.len().min(code::HEAD);
     head[..whole].copy_from_slice(&blob[..whole]);
@@ -809,14 +810,10 @@ fn code_of(dictionary: &mut Dictionary, blob: &[u8]) -> heaptide_format::ids::Co
     };
     let (name, file, line_table) = (part(number(8)), part(number(12)), part(number(16)));
     let (name, file) = (wire_text(name, head[6]), wire_text(file, head[7]));
-    let code = CodeDef {
-        name: dictionary.string(&name),
-        file: dictionary.string(&file),
-        first_line: number(0),
-        python: u16::from_le_bytes([head[4], head[5]]),
-        line_table: line_table.to_vec(),
-    };
-    dictionary.code(code)
+    let first_line = number(0);
+    let code = CodeDef { name: dictionary.string(&name), file: dictionary.string(&file), first_line };
+    let python = u16::from_le_bytes([head[4], head[5]]);
+    dictionary.code_object(code, LineTable { python, first_line, bytes: line_table.to_vec() })
 }
 
 /// Text as CPython keeps it, with `width` bytes per character.

@@ -87,12 +87,9 @@ impl<'o, W: Write> Printer<'o, W> {
         }
         for code in definitions.codes {
             let id = self.next(1);
-            let python = format!("{}.{}", code.python >> 8, code.python & 0xFF);
-            let table: String = code.line_table.iter().map(|byte| format!("{byte:02x}")).collect();
             self.line(
                 "code",
-                fields![ "id": id, "name": code.name, "file": code.file, "first_line": code.first_line,
-                        "python": python, "line_table": table ],
+                fields![ "id": id, "name": code.name, "file": code.file, "first_line": code.first_line ],
             )?;
         }
         for module in definitions.modules {
@@ -103,8 +100,8 @@ impl<'o, W: Write> Printer<'o, W> {
         for frame in definitions.frames {
             let id = self.next(3);
             match frame {
-                FrameDef::Python { code, instruction } => {
-                    self.line("frame", fields!["id": id, "code": code, "instruction": instruction])?;
+                FrameDef::Python { code, line, column } => {
+                    self.line("frame", fields!["id": id, "code": code, "line": line, "column": column])?;
                 }
                 FrameDef::Native { module, offset } => {
                     self.line("frame", fields!["id": id, "module": module, "file_offset": offset])?;

@@ -144,10 +144,10 @@ impl Recording {
         let mut stack = StackId::EMPTY;
         for (function, file, line) in frames {
             let (name, file) = (self.string(function), self.string(file));
-            let code = CodeDef { name, file, first_line: *line, python: 0x308, line_table: Vec::new() };
+            let code = CodeDef { name, file, first_line: *line };
             self.definitions.codes.push(code);
             let code = CodeId(self.next(CODES));
-            stack = self.node(stack, FrameDef::Python { code, instruction: 2 });
+            stack = self.node(stack, FrameDef::Python { code, line: *line, column: 0 });
         }
         stack
     }

@@ -32,7 +32,7 @@ impl Definitions {
     }
 }
 
-/// A Python code object.
+/// A Python function, module body, class body, lambda or comprehension: what has a code object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CodeDef {
     /// Qualified name from 3.11 on, plain name before.
@@ -41,10 +41,6 @@ pub struct CodeDef {
     pub file: StringId,
     /// Line of the `def` (or `class`, `lambda`, first statement).
     pub first_line: u32,
-    /// Interpreter version, `major << 8 | minor`: says how to read `line_table`.
-    pub python: u16,
-    /// `co_linetable`, or `co_lnotab` before 3.10.
-    pub line_table: Vec<u8>,
 }
 
 /// A mapped native object.
@@ -63,9 +59,10 @@ pub enum FrameDef {
     Python {
         /// The code object.
         code: CodeId,
-        /// Instruction in code units of 2 bytes from the first; negative: the frame had not begun. On 3.8 and 3.9 in
-        /// bytes.
-        instruction: i32,
+        /// Line in the code's file, from 1; that of the `def` if the frame had not begun.
+        line: u32,
+        /// First column of the expression, in bytes of UTF-8 from 1; 0 where the interpreter keeps none (before 3.11).
+        column: u32,
     },
     /// A return address in a native object.
     Native {

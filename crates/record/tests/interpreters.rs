@@ -1,11 +1,9 @@
-//! Line tables as the installed interpreter writes them, for a function made up of much that moves lines.
+//! Line tables as the installed interpreters write them, for a function made up of much that moves lines.
 
-use heaptide_analyze::lines::line_of;
-use heaptide_format::capture::CodeDef;
-use heaptide_format::ids::StringId;
+use heaptide_record::lines::LineTable;
 use std::process::Command;
 
-/// Prints version, first line, line table, and for each instruction its line (0: none).
+/// Prints version, first line, line table, and for each instruction its line (0: none) and column (from 1, 0: none).
 const ASK: &str = r#"
 import sys, dis
 source = "def f(a, b=(\n 1)):\n for i in (\n  a,\n  b):\n  try:\n   yield (i\n    for i in b)\n" + "\n" * 400 + "  finally:\n   del i\n return [x\n  for x in a if\n   x]\n"
@@ -22,8 +20,11 @@ else:
     starts, line = dict(dis.findlinestarts(code)), code.co_firstlineno
     for at in range(len(lines)):
         line = lines[at] = starts.get(at, line)
+columns = [0] * len(lines)
+if sys.version_info >= (3, 11):
+    columns = [(start if start is not None else -1) + 1 for _, _, start, _ in code.co_positions()]
 table = code.co_linetable if new else code.co_lnotab
-print(sys.version_info[0] << 8 | sys.version_info[1], code.co_firstlineno, table.hex(), *lines)
+print(sys.version_info[0] << 8 | sys.version_info[1], code.co_firstlineno, table.hex(), *lines, *columns)
 "#;
 
 fn check(interpreter: &std::path::Path) -> bool {
@@ -34,12 +35,15 @@ fn check(interpreter: &std::path::Path) -> bool {
     let mut number = || words.next().unwrap().parse::<u32>().unwrap();
     let (python, first_line) = (number() as u16, number());
     let hex = words.next().unwrap();
-    let line_table = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
-    let code = CodeDef { name: StringId(0), file: StringId(0), first_line, python, line_table };
-    let lines: Vec<u32> = words.map(|word| word.parse().unwrap()).collect();
+    let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let table = LineTable { python, first_line, bytes };
+    let numbers: Vec<u32> = words.map(|word| word.parse().unwrap()).collect();
+    let (lines, columns) = numbers.split_at(numbers.len() / 2);
     assert!(lines.len() > 20);
-    for (instruction, line) in (0..).zip(&lines).filter(|(_, line)| **line != 0) {
-        assert_eq!(line_of(&code, instruction), *line, "{} at {instruction}", interpreter.display());
+    for (instruction, (line, column)) in (0..).zip(lines.iter().zip(columns)).filter(|(_, (line, _))| **line != 0) {
+        let position = table.position(instruction);
+        let found = (position.line, position.column);
+        assert_eq!(found, (*line, *column), "{} at {instruction}", interpreter.display());
     }
     true
 }

@@ -1,22 +1,45 @@
-//! The line of a Python instruction, from the line table that its code object carries.
+//! The position of a Python instruction, from the line table that its code object carries.
 //!
 //! CPython has had three encodings: `co_lnotab` (to 3.9), the `co_linetable` of PEP 626 (3.10), and the location table
-//! of 3.11 and later. Whatever the bytes are, the answer is a line; damaged tables give wrong ones, not panics.
+//! of 3.11 and later. Whatever the bytes are, the answer is a position; damaged tables give wrong ones, not panics.
+//!
+//! The collector asks once for each place that allocates. A capture then holds lines instead of tables, which made up
+//! three quarters of the small ones.
 
-use heaptide_format::capture::CodeDef;
+/// A line table and what is needed to read it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LineTable {
+    /// Interpreter version, `major << 8 | minor`.
+    pub python: u16,
+    /// `co_firstlineno`.
+    pub first_line: u32,
+    /// `co_linetable`, or `co_lnotab` before 3.10.
+    pub bytes: Vec<u8>,
+}
 
-/// The line, counted from 1, at which this instruction stands: in code units from the first, in bytes up to Python
-/// 3.9. Negative: the frame had not begun, which is its first line. For instructions that the compiler gave no line,
-/// that of the code before them.
-pub fn line_of(code: &CodeDef, instruction: i32) -> u32 {
-    let Ok(instruction) = u64::try_from(instruction) else { return code.first_line };
-    let first = i64::from(code.first_line);
-    let line = match code.python {
-        ..0x30A => byte_offsets(&code.line_table, first, instruction),
-        0x30A => ranges(&code.line_table, first, instruction * 2),
-        _ => locations(&code.line_table, first, instruction),
-    };
-    u32::try_from(line).unwrap_or(code.first_line)
+/// Where an instruction stands in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column of the expression's start, in bytes of UTF-8 from 1; 0 if the table has none (before 3.11, or left out).
+    pub column: u32,
+}
+
+impl LineTable {
+    /// The position of this instruction: in code units from the first, in bytes up to Python 3.9. Negative: the frame
+    /// had not begun, which is its first line. For instructions that the compiler gave no line, that of the code
+    /// before them.
+    pub fn position(&self, instruction: i32) -> Position {
+        let Ok(instruction) = u64::try_from(instruction) else { return Position { line: self.first_line, column: 0 } };
+        let first = i64::from(self.first_line);
+        let (line, column) = match self.python {
+            ..0x30A => (byte_offsets(&self.bytes, first, instruction), 0),
+            0x30A => (ranges(&self.bytes, first, instruction * 2), 0),
+            _ => locations(&self.bytes, first, instruction),
+        };
+        Position { line: u32::try_from(line).unwrap_or(self.first_line), column }
+    }
 }
 
 /// `co_lnotab`: pairs of (bytes of code, lines), the lines signed. An entry holds from its offset on.
@@ -50,37 +73,60 @@ fn ranges(table: &[u8], first: i64, offset: u64) -> i64 {
 
 /// Entries of one byte `1cccclll`, where the code units are `lll + 1`, and further bytes (top bit clear) by `cccc`.
 /// See `Objects/locations.md` (`InternalDocs/code_objects.md`) of CPython.
-fn locations(table: &[u8], first: i64, instruction: u64) -> i64 {
-    let (mut line, mut end) = (first, 0);
+fn locations(table: &[u8], first: i64, instruction: u64) -> (i64, u32) {
+    let (mut line, mut column, mut end) = (first, 0, 0);
     let mut rest = table;
     while let Some((&head, tail)) = rest.split_first() {
         let further = tail.iter().take_while(|byte| **byte < 0x80).count();
-        let (detail, next) = tail.split_at(further);
+        let (mut detail, next) = tail.split_at(further);
         rest = next;
         end += u64::from(head & 7) + 1;
-        line += match head >> 3 & 15 {
-            // One line further by 0, 1 or 2, with columns that are not needed here.
-            code @ 10..=12 => i64::from(code) - 10,
-            13 | 14 => signed_varint(detail),
-            // 0–9 on the same line, 15 without one.
-            _ => 0,
+        let code = head >> 3 & 15;
+        let byte = |at: usize| u32::from(detail.get(at).copied().unwrap_or(0));
+        column = match code {
+            // The start in the code's number and the upper half of one byte.
+            0..=9 => (u32::from(code) << 3 | byte(0) >> 4) + 1,
+            // One line further by 0, 1 or 2; the start in one byte.
+            10..=12 => {
+                line += i64::from(code) - 10;
+                byte(0) + 1
+            }
+            13 => {
+                line += signed(varint(&mut detail));
+                0
+            }
+            14 => {
+                line += signed(varint(&mut detail));
+                let _last_line = varint(&mut detail);
+                // Counted from 1 in the table, 0 is none.
+                u32::try_from(varint(&mut detail)).unwrap_or(0)
+            }
+            // Without a line: it is the line before that is shown.
+            _ => column,
         };
         if end > instruction {
             break;
         }
     }
-    line
+    (line, column)
 }
 
-/// Six bits a byte, the least first, bit 6 says that more follow; the lowest bit of all is the sign.
-fn signed_varint(bytes: &[u8]) -> i64 {
+/// Six bits a byte, the least first, bit 6 says that more follow.
+fn varint(bytes: &mut &[u8]) -> u64 {
     let mut value = 0u64;
-    for (index, byte) in bytes.iter().take(6).enumerate() {
+    for index in 0..6 {
+        let Some((byte, rest)) = bytes.split_first() else { break };
+        *bytes = rest;
         value |= u64::from(byte & 63) << (6 * index);
         if byte & 64 == 0 {
             break;
         }
     }
+    value
+}
+
+/// The lowest bit is the sign.
+fn signed(value: u64) -> i64 {
     let size = (value >> 1) as i64;
     if value & 1 == 1 { -size } else { size }
 }
@@ -88,11 +134,10 @@ fn signed_varint(bytes: &[u8]) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heaptide_format::ids::StringId;
     use proptest::prelude::*;
 
-    fn code(python: u16, line_table: Vec<u8>) -> CodeDef {
-        CodeDef { name: StringId(0), file: StringId(0), first_line: 2, python, line_table }
+    fn table(python: u16, bytes: Vec<u8>) -> LineTable {
+        LineTable { python, first_line: 2, bytes }
     }
 
     fn bytes(hex: &str) -> Vec<u8> {
@@ -100,13 +145,14 @@ mod tests {
     }
 
     /// Checks the line at the start of each run, and just before the next.
-    fn check(python: u16, table: &str, runs: &[(i32, u32)]) {
-        let code = code(python, bytes(table));
-        assert_eq!(line_of(&code, -1), 2, "not begun");
+    fn check(python: u16, hex: &str, runs: &[(i32, u32)]) {
+        let table = table(python, bytes(hex));
+        let line_of = |instruction: i32| table.position(instruction).line;
+        assert_eq!(line_of(-1), 2, "not begun");
         for (index, (start, line)) in runs.iter().enumerate() {
-            assert_eq!(line_of(&code, *start), *line, "instruction {start}");
+            assert_eq!(line_of(*start), *line, "instruction {start}");
             let last = runs.get(index + 1).map_or(*start, |(next, _)| next - 1);
-            assert_eq!(line_of(&code, last), *line, "instruction {last}");
+            assert_eq!(line_of(last), *line, "instruction {last}");
         }
     }
 
@@ -184,8 +230,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_table_makes_it_panic(table: Vec<u8>, python in 0x300u16..0x320, instruction: i32) {
-            line_of(&code(python, table), instruction);
+        fn no_table_makes_it_panic(bytes: Vec<u8>, python in 0x300u16..0x320, instruction: i32) {
+            table(python, bytes).position(instruction);
         }
     }
 }

@@ -1,0 +1,276 @@
+//! What the reports say of captures whose numbers are known.
+
+use crate::support::Scratch;
+use crate::support::recording::Recording;
+use heaptide_format::ids::ImageIndex;
+
+const APP: &str = "/app/app.py";
+const NUMPY: &str = "/venv/lib/python3.8/site-packages/numpy/core.py";
+
+/// 40 000 in `load` and 12 345 in `array`, called by `main`, make the peak of 52 345; `load`'s is freed, `array`'s is
+/// left, and so are 700 that an import left. `load` freed 7 bytes at once, and 40 000 after one other allocation.
+fn recording(array: u64) -> Recording {
+    let mut recording = Recording::new();
+    let main = [("<module>", APP, 1), ("main", APP, 10)];
+    let [load, array_] =
+        [("load", APP, 20), ("array", NUMPY, 30)].map(|inner| recording.stack(&[&main[..], &[inner]].concat()));
+    let import = recording.stack(&[("<module>", APP, 1), ("_find_and_load", "<frozen importlib._bootstrap>", 1176)]);
+    let loaded = recording.allocate(load, 40_000);
+    recording.clock_ms(1_500);
+    recording.allocate(array_, array);
+    recording.sample(3 << 20);
+    recording.free(loaded);
+    let temporary = recording.allocate(load, 7);
+    recording.free(temporary);
+    recording.allocate(import, 700);
+    recording.clock_ms(2_000);
+    recording.sample(2 << 20);
+    recording
+}
+
+fn scratch() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.file("run.bin", &recording(12_345).finish());
+    scratch
+}
+
+#[test]
+fn summary() {
+    let ran = scratch().heaptide("summary run.bin").succeeds();
+    assert_eq!(
+        ran.stdout(),
+        "\
+peak memory: 51.1 KiB in 2 blocks, 1.50 s after the start
+python app.py  (run.bin)
+
+     own  share     total   share  count  function
+39.1 KiB  76.4%  39.1 KiB   76.4%      1  load  /app/app.py
+12.1 KiB  23.6%  12.1 KiB   23.6%      1  array  numpy/core.py
+     0 B   0.0%  51.1 KiB  100.0%      0  <module>  /app/app.py
+     0 B   0.0%  51.1 KiB  100.0%      0  main  /app/app.py
+"
+    );
+    let json = scratch().heaptide("summary --json --leaks --limit 1 run.bin").succeeds().json();
+    assert_eq!((&json["report"], &json["version"], &json["metric"]), (&"summary".into(), &1.into(), &"leaked".into()));
+    assert_eq!(json["total"]["bytes"], 13_045);
+    assert_eq!(json["functions"].as_array().unwrap().len(), 1);
+    assert_eq!(json["functions"][0]["function"], "array");
+    assert_eq!(json["functions"][0]["own"]["bytes"], 12_345);
+}
+
+#[test]
+fn tree() {
+    let ran = scratch().heaptide("tree run.bin").succeeds();
+    assert_eq!(
+        ran.stdout(),
+        "\
+peak memory: 51.1 KiB in 2 blocks, 1.50 s after the start
+python app.py  (run.bin)
+
+  51.1 KiB 100.0%  <module>  /app/app.py:1
+  51.1 KiB 100.0%  main  /app/app.py:10
+  39.1 KiB  76.4%    load  /app/app.py:20
+  12.1 KiB  23.6%    array  numpy/core.py:30
+"
+    );
+}
+
+#[test]
+fn leaks() {
+    let ran = scratch().heaptide("leaks run.bin").succeeds();
+    assert_eq!(
+        ran.stdout(),
+        "\
+memory live at the end: 12.7 KiB in 2 blocks
+python app.py  (run.bin)
+
+   bytes  share  blocks  left by
+12.1 KiB  94.6%       1  the program
+   700 B   5.4%       1  the import system (code and names of loaded modules)
+     0 B   0.0%       0  the interpreter itself
+
+By site
+   bytes  blocks  site
+12.1 KiB       1  main  /app/app.py:10
+
+By stack
+12.1 KiB in 1 blocks
+    array (numpy/core.py:30)
+    main (/app/app.py:10)
+    <module> (/app/app.py:1)
+1 more stacks; show them with --limit 0 --all.
+"
+    );
+    let json = scratch().heaptide("leaks --all --json run.bin").succeeds().json();
+    assert_eq!((&json["program"]["bytes"], &json["import"]["bytes"]), (&12_345.into(), &700.into()));
+    assert_eq!(json["stacks"][1]["frames"][0]["function"], "_find_and_load");
+}
+
+#[test]
+fn leaks_fail_above_a_size() {
+    let scratch = scratch();
+    scratch.heaptide("leaks --fail-above 12345 run.bin").exits(0);
+    scratch
+        .heaptide("leaks --fail-above 12344 run.bin")
+        .exits(3)
+        .says("heaptide: run.bin: 12.1 KiB (12,345 bytes) live at the end, more than the 12,344 bytes of --fail-above")
+        .shows("By stack");
+    // What imports left counts only if it is asked for.
+    scratch.heaptide("leaks --fail-above 13kB run.bin").exits(0);
+    scratch.heaptide("leaks --all --fail-above 13kB run.bin").exits(3);
+}
+
+#[test]
+fn stats() {
+    let ran = scratch().heaptide("stats run.bin").succeeds();
+    for line in [
+        "peak          51.1 KiB in 2 blocks, 1.50 s after the start",
+        "at the end    12.7 KiB in 2 blocks",
+        "allocated     51.8 KiB in 4 allocations",
+        "highest RSS   3.0 MiB",
+        "events        6, 3 a second",
+        "exit status   3",
+        "16.0 KiB      1  12.1 KiB  ████",
+        "    4  51.8 KiB  malloc",
+        "39.1 KiB  76.4%       1  load  /app/app.py:20",
+        "12.1 KiB  23.6%       1  numpy",
+    ] {
+        assert!(ran.stdout().contains(line), "{line:?} is not in\n{}", ran.stdout());
+    }
+    let json = scratch().heaptide("stats --json run.bin").succeeds().json();
+    assert_eq!(json["peak"]["bytes"], 52_345);
+    assert_eq!(json["timeline"].as_array().unwrap().len(), 2);
+    assert_eq!(json["timeline"][0]["rss_bytes"], 3 << 20);
+    assert_eq!(json["timeline"][0]["live_bytes"], 52_345);
+    assert_eq!(json["processes"][0]["pid"], 4_000);
+    assert_eq!(json["processes"][0]["python"], "3.8");
+    assert_eq!(json["tracer"]["lost"], 0);
+}
+
+#[test]
+fn diff() {
+    let scratch = scratch();
+    scratch.file("after.bin", &recording(112_345).finish());
+    let ran = scratch.heaptide("diff run.bin after.bin").succeeds();
+    assert_eq!(
+        ran.stdout(),
+        "\
+before and after
+before: python app.py  (run.bin)
+ after: python app.py  (after.bin)
+
+  before      after      bytes  count  of
+51.1 KiB  148.8 KiB  +97.7 KiB      0  peak memory
+12.7 KiB  110.4 KiB  +97.7 KiB      0  memory live at the end
+51.8 KiB  149.5 KiB  +97.7 KiB      0  all memory ever allocated
+39.1 KiB   39.1 KiB        0 B      0  temporary allocations (at most 1 other between)
+
+What grew: peak memory
++97.7 KiB (0 blocks)  12.1 KiB → 109.7 KiB
+    array (numpy/core.py:30)
+    main (/app/app.py:10)
+    <module> (/app/app.py:1)
+"
+    );
+    let json = scratch.heaptide("diff --json --metric leaked run.bin after.bin").succeeds().json();
+    assert_eq!(json["changes"].as_array().unwrap().len(), 1);
+    assert_eq!(json["changes"][0]["after"]["bytes"], 112_345);
+    scratch.heaptide("diff --html run.bin after.bin").exits(0);
+    assert!(scratch.read("after.diff.html").contains("array"));
+}
+
+#[test]
+fn flamegraphs() {
+    let scratch = scratch();
+    let folded = scratch.heaptide("flamegraph --format folded run.bin").succeeds();
+    assert_eq!(
+        folded.stdout(),
+        "\
+<module> (/app/app.py:1);main (/app/app.py:10);load (/app/app.py:20) 40000
+<module> (/app/app.py:1);main (/app/app.py:10);array (numpy/core.py:30) 12345
+"
+    );
+    let inverted = scratch.heaptide("flamegraph --format folded --inverted --temporary 0 run.bin").succeeds();
+    assert_eq!(inverted.stdout(), "load (/app/app.py:20);main (/app/app.py:10);<module> (/app/app.py:1) 7\n");
+    scratch.heaptide("flamegraph --format svg --leaks run.bin").exits(0);
+    let svg = scratch.read("run.flamegraph-leaked.svg");
+    assert!(svg.contains("array (numpy/core.py:30)") && svg.contains("memory live at the end"));
+    scratch.heaptide("flamegraph run.bin").exits(0);
+    assert!(scratch.read("run.flamegraph.html").contains("numpy/core.py"));
+    scratch.heaptide("flamegraph --temporary run.bin").exits(0);
+    assert!(scratch.read("run.flamegraph-temporary.html").contains("load"));
+}
+
+#[test]
+fn temporary_needs_events_beyond_one() {
+    let scratch = Scratch::new();
+    let mut recording = Recording::aggregate();
+    let main = recording.stack(&[("main", APP, 10)]);
+    let block = recording.allocate(main, 123);
+    recording.free(block);
+    scratch.file("run.bin", &recording.finish());
+    scratch.heaptide("flamegraph --format folded --temporary 1 run.bin").succeeds().shows("main (/app/app.py:10) 123");
+    scratch.heaptide("summary --temporary 2 run.bin").exits(65).says(
+        "heaptide: run.bin: recorded with --aggregate, so it holds no events to answer this from; record again without \
+         --aggregate, or ask for --temporary with 0 or 1",
+    );
+}
+
+#[test]
+fn parse_shows_every_record() {
+    let text = scratch().heaptide("parse run.bin").succeeds().stdout();
+    for line in [
+        "header format=\"1.0\"\n",
+        "string id=0 text=\"/usr/bin/python3\"\n",
+        "code id=2 name=4 file=2 first_line=20\n",
+        "stack id=1 parent=0 frame=0\n",
+        "on_thread thread=0\n",
+        "clock time_ns=1500000000\n",
+        "allocated size=40000 stack=3 allocator=\"malloc\"\n",
+        "freed slot=0\n",
+        "sample time_ns=1500000000 live=52345 live_high=52345 rss=3145728\n",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
+    let json = scratch().heaptide("parse --json run.bin").succeeds().stdout();
+    for line in json.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(record["record"].is_string(), "{line}");
+    }
+    assert_eq!(json.lines().count(), text.lines().count());
+}
+
+#[test]
+fn one_process_of_several() {
+    let scratch = Scratch::new();
+    let mut recording = recording(12_345);
+    let child = recording.process(4_001, 0x308);
+    recording.thread(child);
+    let work = recording.stack(&[("work", APP, 50)]);
+    let block = recording.allocate(work, 5_000);
+    recording.free(block);
+    recording.end(child);
+    assert_eq!(child, ImageIndex(1));
+    scratch.file("run.bin", &recording.finish());
+    let folded = |arguments: &str| scratch.heaptide(&format!("flamegraph --format folded {arguments}")).succeeds();
+    // Not at the peak of the whole tree, but at its own.
+    assert_eq!(folded("--pid 4001 run.bin").stdout(), "work (/app/app.py:50) 5000\n");
+    assert!(!folded("run.bin").stdout().contains("work"));
+}
+
+#[test]
+fn names_do_no_harm() {
+    let scratch = Scratch::new();
+    let mut recording = Recording::new();
+    let stack = recording.stack(&[("</script><b>\x1b[31m;\n\u{202e}&\"", "/app/<x> y.py", 1)]);
+    recording.allocate(stack, 5);
+    scratch.file("run.bin", &recording.finish());
+    for command in ["summary", "tree", "leaks", "stats", "parse", "flamegraph --format folded"] {
+        let text = scratch.heaptide(&format!("{command} run.bin")).succeeds().stdout();
+        assert!(!text.contains(['\x1b', '\u{202e}']), "{command}:\n{text}");
+    }
+    scratch.heaptide("flamegraph run.bin").exits(0);
+    assert!(!scratch.read("run.flamegraph.html").contains("</script><b>"));
+    scratch.heaptide("flamegraph --format svg run.bin").exits(0);
+    assert!(!scratch.read("run.flamegraph.svg").contains("<b>"));
+}
