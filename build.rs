@@ -7,15 +7,15 @@ use std::process::Command;
 fn main() {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("cargo sets {name} for build scripts"));
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
-    for input in ["shim/src", "shim/Cargo.toml", "crates/format/src", "crates/format/Cargo.toml", "Cargo.lock"] {
+    for input in ["shim/src", "shim/Cargo.toml", "shim/Cargo.lock", "crates/format/src", "crates/format/Cargo.toml"] {
         println!("cargo::rerun-if-changed={input}");
     }
     let directory = PathBuf::from(variable("OUT_DIR")).join("shim");
     let target = variable("TARGET");
     let mut cargo = Command::new(variable("CARGO"));
     cargo
-        .current_dir(&root)
-        .args(["build", "--release", "--package", "heaptide-shim", "--target", &target, "--target-dir"])
+        .current_dir(root.join("shim"))
+        .args(["build", "--release", "--locked", "--target", &target, "--target-dir"])
         .arg(&directory);
     // The outer cargo's settings are for the outer crate: wrappers and flags of clippy, coverage or sanitizers would
     // end up in a library that must not have them.

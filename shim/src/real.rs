@@ -39,7 +39,7 @@ real! {
     1 calloc(count: usize, size: usize) -> Pointer, else bootstrap::take(count.saturating_mul(size), 16);
     2 realloc(old: Pointer, size: usize) -> Pointer, else bootstrap::take_again(old, size);
     3 reallocarray(old: Pointer, count: usize, size: usize) -> Pointer, else bootstrap::take_again(old, count.saturating_mul(size));
-    4 free(block: Pointer) -> (), else ();
+    4 free(block: Pointer) -> (), else leak();
     5 posix_memalign(out: *mut Pointer, alignment: usize, size: usize) -> c_int, else libc::ENOMEM;
     6 aligned_alloc(alignment: usize, size: usize) -> Pointer, else bootstrap::take(size, alignment);
     7 memalign(alignment: usize, size: usize) -> Pointer, else bootstrap::take(size, alignment);
@@ -55,6 +55,10 @@ real! {
 unsafe extern "C" {
     fn dlsym(handle: Pointer, name: *const c_char) -> Pointer;
 }
+
+/// A block that cannot be released yet stays.
+#[inline(always)]
+fn leak() {}
 
 /// Finds the real functions. Must be done before any is called in earnest; doing it twice is harmless.
 pub fn resolve() {

@@ -26,18 +26,13 @@ const FIRST_CAPACITY: usize = 1024;
 const NATIVE: u64 = 1 << 63;
 
 /// The trie.
+#[derive(Default)]
 #[repr(C)]
 pub struct Stacks {
     table: Pages<Entry>,
     nodes: usize,
     /// Native frames recur at once more often than not: the last one is kept apart.
     last_native: (u64, Node),
-}
-
-impl Default for Stacks {
-    fn default() -> Self {
-        Self { table: Pages::default(), nodes: 0, last_native: (0, 0) }
-    }
 }
 
 impl Stacks {

@@ -47,7 +47,8 @@ pub const BYTES_DATA: usize = 32;
 /// Type: `tp_dealloc`.
 pub const TYPE_DEALLOC: usize = 48;
 
-const FRAME_OBJECTS: Offsets = Offsets {
+/// 3.8.
+pub const PYTHON_3_8: Offsets = Offsets {
     version: 0x0308,
     thread_frame: 24,
     cframe_frame: None,
@@ -64,59 +65,53 @@ const FRAME_OBJECTS: Offsets = Offsets {
     compact_data: 72,
 };
 
-static ROWS: [Offsets; 6] = [
-    FRAME_OBJECTS,
-    Offsets { version: 0x0309, ..FRAME_OBJECTS },
-    Offsets { version: 0x030A, frame_instruction: 96, ..FRAME_OBJECTS },
-    Offsets {
-        version: 0x030B,
-        thread_frame: 56,
-        cframe_frame: Some(8),
-        frame_previous: 48,
-        frame_code: 32,
-        frame_instruction: 56,
-        entry_frame: None,
-        code_first_instruction: Some(184),
-        code_name: 128,
-        code_file: 112,
-        code_first_line: 72,
-        code_line_table: 136,
-        ascii_data: 48,
-        compact_data: 72,
-    },
-    Offsets {
-        version: 0x030C,
-        thread_frame: 56,
-        cframe_frame: Some(0),
-        frame_previous: 8,
-        frame_code: 0,
-        frame_instruction: 56,
-        entry_frame: Some((70, 3)),
-        code_first_instruction: Some(192),
-        code_name: 128,
-        code_file: 112,
-        code_first_line: 68,
-        code_line_table: 136,
-        ascii_data: 40,
-        compact_data: 56,
-    },
-    Offsets {
-        version: 0x030D,
-        thread_frame: 72,
-        cframe_frame: None,
-        frame_previous: 8,
-        frame_code: 0,
-        frame_instruction: 56,
-        entry_frame: Some((70, 3)),
-        code_first_instruction: Some(200),
-        code_name: 128,
-        code_file: 112,
-        code_first_line: 68,
-        code_line_table: 136,
-        ascii_data: 40,
-        compact_data: 56,
-    },
-];
+/// 3.9.
+pub const PYTHON_3_9: Offsets = Offsets { version: 0x0309, ..PYTHON_3_8 };
+
+/// 3.10.
+pub const PYTHON_3_10: Offsets = Offsets { version: 0x030A, frame_instruction: 96, ..PYTHON_3_8 };
+
+/// 3.11.
+pub const PYTHON_3_11: Offsets = Offsets {
+    version: 0x030B,
+    thread_frame: 56,
+    cframe_frame: Some(8),
+    frame_previous: 48,
+    frame_code: 32,
+    frame_instruction: 56,
+    entry_frame: None,
+    code_first_instruction: Some(184),
+    code_name: 128,
+    code_file: 112,
+    code_first_line: 72,
+    code_line_table: 136,
+    ascii_data: 48,
+    compact_data: 72,
+};
+
+/// 3.12.
+pub const PYTHON_3_12: Offsets = Offsets {
+    version: 0x030C,
+    thread_frame: 56,
+    cframe_frame: Some(0),
+    frame_previous: 8,
+    frame_code: 0,
+    frame_instruction: 56,
+    entry_frame: Some((70, 3)),
+    code_first_instruction: Some(192),
+    code_name: 128,
+    code_file: 112,
+    code_first_line: 68,
+    code_line_table: 136,
+    ascii_data: 40,
+    compact_data: 56,
+};
+
+/// 3.13.
+pub const PYTHON_3_13: Offsets =
+    Offsets { version: 0x030D, thread_frame: 72, cframe_frame: None, code_first_instruction: Some(200), ..PYTHON_3_12 };
+
+static ROWS: [Offsets; 6] = [PYTHON_3_8, PYTHON_3_9, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13];
 
 /// The row of a version (`major << 8 | minor`).
 pub fn of_version(version: u16) -> Option<&'static Offsets> {

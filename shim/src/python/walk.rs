@@ -9,7 +9,7 @@
 //! equals the pointer) lets the processor fetch frames without waiting for each other: about 1 ns a frame.
 
 use super::codes::{self, Codes, read};
-use super::offsets::Offsets;
+use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12};
 use crate::arch::opaque;
 use crate::memory::Pages;
 use crate::ring::Writer;
@@ -61,53 +61,49 @@ impl Default for Chain {
     }
 }
 
-/// How versions keep their frames, known at compile time in the hot loop. Offsets are those of
-/// [`Offsets`](super::offsets::Offsets), which `select` compares.
+/// How a version keeps its frames, known at compile time in the hot loop. Versions that agree share one.
 trait Shape {
+    /// The version's row.
+    const ROW: Offsets;
     /// Frame: the calling frame.
-    const PREVIOUS: usize;
-    /// Frame: where it stands in its code.
-    const INSTRUCTION: usize;
+    const PREVIOUS: usize = Self::ROW.frame_previous;
     /// Frame: the code, where the instruction does not tell it. A pointer to the instruction does: it points into the
     /// code object.
-    const CODE: Option<usize>;
+    const CODE: Option<usize> =
+        if Self::ROW.code_first_instruction.is_none() { Some(Self::ROW.frame_code) } else { None };
 
+    /// Where the frame stands in its code: `f_lasti`, an int, up to 3.10, then a pointer.
+    ///
     /// # Safety
     /// `frame` is a live frame of a version with this shape.
     #[inline(always)]
     unsafe fn instruction(frame: usize) -> usize {
-        // SAFETY: the caller's promise; `f_lasti` is an int, the pointer a pointer.
-        unsafe {
-            if Self::CODE.is_some() {
-                read::<u32>(frame, Self::INSTRUCTION) as usize
-            } else {
-                read(frame, Self::INSTRUCTION)
-            }
-        }
+        let offset = Self::ROW.frame_instruction;
+        // SAFETY: the caller's promise.
+        unsafe { if Self::CODE.is_some() { read::<u32>(frame, offset) as usize } else { read(frame, offset) } }
     }
 }
 
-macro_rules! shapes {
-    ($($(#[$doc:meta])* $name:ident: $previous:literal, $instruction:literal, $code:expr;)*) => {$(
-        $(#[$doc])*
-        struct $name;
-        impl Shape for $name {
-            const PREVIOUS: usize = $previous;
-            const INSTRUCTION: usize = $instruction;
-            const CODE: Option<usize> = $code;
-        }
-    )*};
-}
+/// 3.8 and 3.9: frame objects.
+struct Python38;
+/// 3.10: frame objects.
+struct Python310;
+/// 3.11: interpreter frames.
+struct Python311;
+/// 3.12 and 3.13: interpreter frames.
+struct Python312;
 
-shapes! {
-    /// 3.8 and 3.9: frame objects.
-    Python38: 24, 104, Some(32);
-    /// 3.10: frame objects.
-    Python310: 24, 96, Some(32);
-    /// 3.11: interpreter frames.
-    Python311: 48, 56, None;
-    /// 3.12 and 3.13: interpreter frames.
-    Python312: 8, 56, None;
+impl Shape for Python38 {
+    const ROW: Offsets = PYTHON_3_8;
+}
+impl Shape for Python310 {
+    const ROW: Offsets = PYTHON_3_10;
+}
+impl Shape for Python311 {
+    const ROW: Offsets = PYTHON_3_11;
+}
+impl Shape for Python312 {
+    const ROW: Offsets = PYTHON_3_12;
 }
 
 impl Chain {
