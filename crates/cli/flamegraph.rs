@@ -1,7 +1,7 @@
 //! `heaptide flamegraph`: a capture as an interactive page, a picture, or folded stacks.
 
 use crate::exit::{self, CliError};
-use crate::input::{Input, shown};
+use crate::input::Input;
 use crate::output::{OutputArgs, beside};
 use crate::selection::Selection;
 use heaptide_analyze::profile::Metric;
@@ -23,8 +23,7 @@ pub struct Args {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Html)]
     format: Format,
-    /// Begin at the allocations and show their callers below. The page can be turned at any time; its address then
-    /// ends in `#view=inverted`
+    /// Begin at the allocations and show their callers below. The page only opens so and can be turned at any time
     #[arg(long)]
     inverted: bool,
     #[command(flatten)]
@@ -56,17 +55,14 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     let input = Input::open(path)?;
     let profile = args.selection.profile(path, &input)?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
-    let place = output.write(|out, _| match args.format {
+    output.write(|out, _| match args.format {
         Format::Html => {
             let page = page::of_profile(&context, &profile, metric, within);
-            html::write(&page, out)
+            html::write(&html::FlamePage { inverted: args.inverted, ..page }, out)
         }
         Format::Svg => svg::write(&context, &profile, metric, within, args.inverted, out),
         Format::Folded => folded::write(&profile, metric, args.inverted, out),
     })?;
-    if let (Some(place), true, Format::Html) = (place, args.inverted, args.format) {
-        eprintln!("heaptide: it opens inverted as {}#view=inverted", shown(&place));
-    }
     Ok(exit::OK)
 }
 

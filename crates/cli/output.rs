@@ -60,21 +60,18 @@ impl OutputArgs {
 }
 
 impl Output {
-    /// Writes the report; says where it is, and gives that back, if it is a file. A reader of standard output that has
-    /// seen enough is no error.
-    pub fn write(
-        self,
-        report: impl FnOnce(&mut dyn Write, Style) -> io::Result<()>,
-    ) -> Result<Option<PathBuf>, CliError> {
+    /// Writes the report; says where it is if it is a file. A reader of standard output that has seen enough is no
+    /// error.
+    pub fn write(self, report: impl FnOnce(&mut dyn Write, Style) -> io::Result<()>) -> Result<(), CliError> {
         let Some(path) = self.file else {
             let colour =
                 io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let mut out = BufWriter::new(io::stdout().lock());
             let written = report(&mut out, Style { colour }).and_then(|()| out.flush());
             return match written {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 Err(error) => Err(write_error("standard output", &error)),
-                Ok(()) => Ok(None),
+                Ok(()) => Ok(()),
             };
         };
         let mut options = OpenOptions::new();
@@ -87,7 +84,7 @@ impl Output {
         match write_file(file, report) {
             Ok(bytes) => {
                 eprintln!("heaptide: wrote {} ({})", shown(&path), size(bytes));
-                Ok(Some(path))
+                Ok(())
             }
             Err(error) => {
                 // Half a report is worse than none; a device is left alone.

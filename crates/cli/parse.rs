@@ -61,7 +61,7 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
             }
             Ok(())
         })
-        .or_else(|error| if capture_failure.is_some() { Ok(None) } else { Err(error) })?;
+        .or_else(|error| if capture_failure.is_some() { Ok(()) } else { Err(error) })?;
     if let Some(ends_early) = ends_early {
         warn_ends_early(path, &ends_early);
     }

@@ -19,7 +19,11 @@ pub struct Args {
     /// Put together what holds less than this share of the whole
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
     min_percent: f64,
-    /// Write JSON, see docs/reports.md
+    /// Show the import system and other inner parts of the interpreter as well, whose bytes are otherwise their
+    /// caller's
+    #[arg(long)]
+    all_frames: bool,
+    /// Write JSON, always of all frames, see docs/reports.md
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -46,6 +50,7 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         metric: args.selection.metric(),
         temporary_within: args.selection.temporary_within(),
         least_percent: args.min_percent,
+        all_frames: args.all_frames,
     };
     output.write(|out, style| match args.json {
         true => tree::write_json(&context, &profile, &options, out),

@@ -30,11 +30,14 @@ pub fn allocate(allocator: Allocator, size: usize, caller: usize, real: impl FnO
 /// A call that releases a block. Null is no block.
 #[inline(always)]
 pub fn release(block: *mut c_void, real: impl FnOnce()) {
+    if block.is_null() {
+        // Not even a guard: the C library frees null pointers after a thread has given its ring back, and that must not
+        // claim another.
+        return real();
+    }
     // Held to the end: what the allocator unmaps in here is not the program's.
     let Some(mut guard) = thread::enter() else { return real() };
-    if !block.is_null() {
-        events::releasing(&mut guard, block as usize);
-    }
+    events::releasing(&mut guard, block as usize);
     real();
 }
 

@@ -212,6 +212,8 @@ pub fn register(state: &State) -> Result<Option<Birth>, ()> {
         }
     }
     let parent = LAST_IMAGE.load(Ordering::Acquire);
+    // A thread that held it while this process was forked off does not exist here.
+    MAPPING_SLAB.store(0, Ordering::Release);
     if parent != 0 && !has_option(option::FOLLOW) {
         turn_off();
         registered.store(0, Ordering::Release);

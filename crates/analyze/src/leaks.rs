@@ -37,31 +37,54 @@ impl Origin {
         }
     }
 
-    /// Whose the blocks of this node are: decided by the first frame, from the innermost outwards, that tells. The
-    /// body of a module that the user wrote is the user's even while it is imported.
-    pub fn of(profile: &Profile, node: NodeId) -> Self {
-        if !profile.python {
-            return Self::Program;
+    /// Whose the blocks of each node are: decided by the first frame, from the innermost outwards, that tells. The body
+    /// of a module that the user wrote is the user's even while it is imported.
+    pub fn of_nodes(profile: &Profile) -> Vec<Self> {
+        // From callers to callees, so that each frame is looked at once.
+        let mut traces: Vec<Trace> = Vec::with_capacity(profile.tree.nodes().len());
+        for (id, node) in profile.nodes().zip(profile.tree.nodes()) {
+            let callers = node.parent.map_or(Trace::default(), |parent| traces[parent.index()]);
+            traces.push(callers.called(profile.frame(id)));
         }
-        if !profile.in_python[node.index()] {
-            return Self::Other;
-        }
-        let mut python = false;
-        let mut library = false;
-        let mut foreign = false;
-        for frame in profile.path(node) {
-            match frame.kind {
-                FrameKind::Project => return Self::Program,
-                FrameKind::Interpreter if frame.file.contains("importlib") || frame.file.contains("zipimport") => {
-                    return Self::Import;
-                }
-                FrameKind::Library => (python, library) = (true, true),
-                FrameKind::Interpreter | FrameKind::Stdlib => python = true,
-                FrameKind::Native | FrameKind::Unknown => foreign |= !is_runtime(frame),
+        let origins = traces.iter().zip(&profile.in_python).map(|(trace, in_python)| match (profile.python, in_python) {
+            (false, _) => Self::Program,
+            (true, false) => Self::Other,
+            (true, true) => trace.origin(),
+        });
+        origins.collect()
+    }
+}
+
+/// What the frames of a path tell of its origin.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trace {
+    decided: Option<Origin>,
+    python: bool,
+    library: bool,
+    foreign: bool,
+}
+
+impl Trace {
+    /// With this frame called from it.
+    fn called(mut self, frame: &Frame) -> Self {
+        match frame.kind {
+            FrameKind::Project => self.decided = Some(Origin::Program),
+            FrameKind::Interpreter if frame.file.contains("importlib") || frame.file.contains("zipimport") => {
+                self.decided = Some(Origin::Import);
             }
+            FrameKind::Library => (self.python, self.library) = (true, true),
+            FrameKind::Interpreter | FrameKind::Stdlib => self.python = true,
+            FrameKind::Native | FrameKind::Unknown => self.foreign |= !is_runtime(frame),
         }
-        // Without any Python frame: native code of the program, if an object of its own is on the stack.
-        if library || (!python && foreign) { Self::Program } else { Self::Interpreter }
+        self
+    }
+
+    fn origin(self) -> Origin {
+        self.decided.unwrap_or({
+            // Without any Python frame: native code of the program, if an object of its own is on the stack.
+            let programs = self.library || (!self.python && self.foreign);
+            if programs { Origin::Program } else { Origin::Interpreter }
+        })
     }
 }
 
@@ -89,7 +112,7 @@ pub struct Leak {
 pub struct Leaks {
     /// By stack, the largest first.
     pub stacks: Vec<Leak>,
-    /// By site (see [`Profile::site`]), the largest first.
+    /// By site (see [`Profile::sites`]), the largest first.
     pub sites: Vec<Leak>,
     /// Everything.
     pub total: Amount,
@@ -102,15 +125,16 @@ impl Leaks {
         let mut stacks = Vec::new();
         let mut sites: FxHashMap<(u32, Origin), Leak> = FxHashMap::default();
         let mut by_origin = [Amount::default(); 4];
+        let (all_sites, origins) = (profile.sites(), Origin::of_nodes(profile));
         for (node, amount) in profile.nodes().zip(profile.own(Metric::Leaked)) {
             // A block of no bytes is a block.
             if amount.count == 0 && amount.bytes == 0 {
                 continue;
             }
-            let origin = Origin::of(profile, node);
+            let origin = origins[node.index()];
             stacks.push(Leak { node, amount, origin });
             by_origin[origin as usize] += amount;
-            let site = profile.site(node);
+            let site = all_sites[node.index()];
             let frame = profile.tree.nodes()[site.index()].frame;
             let leak = sites.entry((frame, origin)).or_insert(Leak { node: site, amount: Amount::default(), origin });
             leak.amount += amount;

@@ -178,6 +178,37 @@ impl Profile {
         Self { frames: frames.distinct, notes: frames.notes, tree, ..profile }
     }
 
+    /// The same without the frames of this kind: what they hold and whom they call is their nearest other caller's,
+    /// and where there is none what they hold is in `bare`. Costs as much as the tree is large.
+    pub fn without(&self, kind: FrameKind) -> Self {
+        let mut shown = Self {
+            tree: CallTree::default(),
+            own: Vec::with_capacity(self.own.len()),
+            in_python: Vec::with_capacity(self.in_python.len()),
+            ..self.clone()
+        };
+        // Callers stand before callees, so theirs are known.
+        let mut places: Vec<Option<NodeId>> = Vec::with_capacity(self.own.len());
+        for (id, node) in self.nodes().zip(self.tree.nodes()) {
+            let caller = node.parent.and_then(|parent| places[parent.index()]);
+            let place = match self.frame(id).kind == kind {
+                true => caller,
+                false => Some(shown.tree.insert(caller, node.frame)),
+            };
+            shown.own.resize(shown.tree.nodes().len(), Amounts::default());
+            shown.in_python.resize(shown.tree.nodes().len(), false);
+            match place {
+                Some(place) => {
+                    shown.own[place.index()] += self.own[id.index()];
+                    shown.in_python[place.index()] |= self.in_python[id.index()];
+                }
+                None => shown.bare += self.own[id.index()],
+            }
+            places.push(place);
+        }
+        shown
+    }
+
     /// Own amounts of one metric, by [`NodeId`].
     pub fn own(&self, metric: Metric) -> Vec<Amount> {
         self.own.iter().map(|amounts| amounts.of(metric)).collect()
@@ -198,28 +229,22 @@ impl Profile {
         (0..self.tree.nodes().len() as u32).map(NodeId)
     }
 
-    /// The node of the frame that the user owns and that is nearest to the allocation: the innermost of the project,
-    /// else of a library, else of the standard library, else the innermost of all.
-    pub fn site(&self, node: NodeId) -> NodeId {
-        let rank = |kind| match kind {
+    /// For each node, that of the frame that the user owns and that is nearest to the allocation: the innermost of the
+    /// project, else of a library, else of the standard library, else the innermost of all.
+    pub fn sites(&self) -> Vec<NodeId> {
+        let rank = |node: NodeId| match self.frame(node).kind {
             FrameKind::Project => 0,
             FrameKind::Library => 1,
             FrameKind::Stdlib => 2,
             _ => 3,
         };
-        let (mut best, mut best_rank) = (node, 3);
-        let mut next = Some(node);
-        while let Some(node) = next {
-            let rank = rank(self.frame(node).kind);
-            if rank < best_rank {
-                (best, best_rank) = (node, rank);
-            }
-            if rank == 0 {
-                break;
-            }
-            next = self.tree.nodes()[node.index()].parent;
+        // From the caller's site to its callees': a walk outwards from each node would take for ever in deep recursions.
+        let mut sites: Vec<NodeId> = Vec::with_capacity(self.tree.nodes().len());
+        for (id, node) in self.nodes().zip(self.tree.nodes()) {
+            let callers = node.parent.map(|parent| sites[parent.index()]);
+            sites.push(callers.filter(|site| rank(*site) < rank(id)).unwrap_or(id));
         }
-        best
+        sites
     }
 }
 
@@ -319,12 +344,32 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn hidden_frames_give_what_they_hold_to_their_caller() {
+        let [main, load] = [python("main", "/app/main.py", 1), python("load", "/app/load.py", 2)];
+        let import = python("_find_and_load", "<frozen importlib._bootstrap>", 3);
+        let profile = profile(&[
+            (&[&import], 3),
+            (&[&import, &main], 1),
+            (&[&import, &main, &import], 10),
+            (&[&import, &main, &import, &load], 100),
+            (&[&import, &main, &load], 1_000),
+        ]);
+        let shown = profile.without(FrameKind::Interpreter);
+        let own = shown.own(Metric::Peak);
+        let nodes: Vec<_> = shown.nodes().map(|node| (&*shown.frame(node).function, own[node.index()].bytes)).collect();
+        // The import's own 10 are main's, load is called by main twice over.
+        assert_eq!(nodes, [("main", 11), ("load", 1_100)]);
+        assert_eq!(shown.tree.nodes()[1].parent, Some(NodeId(0)));
+        assert_eq!((shown.bare.of(Metric::Peak).bytes, shown.total.of(Metric::Peak).bytes), (3, 1_114));
+    }
+
+    #[test]
     fn a_site_is_the_innermost_frame_that_the_user_owns() {
         let [outer, inner] = [python("main", "/app/main.py", 1), python("load", "/app/load.py", 2)];
         let library = python("array", "/venv/lib/python3.11/site-packages/numpy/core.py", 3);
         let libc = native("malloc", "/lib/libc.so.6");
         let profile = profile(&[(&[&outer, &inner, &library, &libc], 1), (&[&library, &libc], 1), (&[&libc], 1)]);
-        let sites: Vec<&str> = profile.nodes().map(|node| &*profile.frame(profile.site(node)).function).collect();
+        let sites: Vec<&str> = profile.sites().iter().map(|site| &*profile.frame(*site).function).collect();
         assert_eq!(sites, ["main", "load", "load", "load", "array", "array", "malloc"]);
     }
 }

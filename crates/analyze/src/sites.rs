@@ -99,11 +99,10 @@ pub struct SiteAmount {
     pub amount: Amount,
 }
 
-/// Every site (see [`Profile::site`]) with a part in this metric, the largest first.
+/// Every site (see [`Profile::sites`]) with a part in this metric, the largest first.
 pub fn by_site(profile: &Profile, metric: Metric) -> Vec<SiteAmount> {
     let mut amounts: FxHashMap<u32, Amount> = FxHashMap::default();
-    for (node, own) in profile.nodes().zip(profile.own(metric)).filter(|(_, own)| *own != Amount::default()) {
-        let site = profile.site(node);
+    for (site, own) in profile.sites().iter().zip(profile.own(metric)).filter(|(_, own)| *own != Amount::default()) {
         *amounts.entry(profile.tree.nodes()[site.index()].frame).or_default() += own;
     }
     let mut sites: Vec<SiteAmount> = amounts
@@ -130,11 +129,15 @@ pub fn by_module(profile: &Profile, metric: Metric) -> Vec<(String, Amount)> {
     // Names of frames are looked up once a frame, not once a node.
     let names: Vec<String> = profile.frames.iter().map(|frame| module_of(frame.kind, &frame.file)).collect();
     let mut amounts: FxHashMap<&str, Amount> = FxHashMap::default();
-    for (node, own) in profile.nodes().zip(profile.own(metric)).filter(|(_, own)| *own != Amount::default()) {
-        let is_python =
-            |frame: &u32| !matches!(profile.frames[*frame as usize].kind, FrameKind::Native | FrameKind::Unknown);
-        let innermost = profile.tree.nodes()[node.index()].frame;
-        let frame = profile.tree.path(node).find(is_python).unwrap_or(innermost);
+    // The innermost Python frame on the path to each node, from callers to callees.
+    let mut python: Vec<Option<u32>> = Vec::with_capacity(profile.tree.nodes().len());
+    for (node, own) in profile.tree.nodes().iter().zip(profile.own(metric)) {
+        let is_python = !matches!(profile.frames[node.frame as usize].kind, FrameKind::Native | FrameKind::Unknown);
+        python.push(if is_python { Some(node.frame) } else { node.parent.and_then(|parent| python[parent.index()]) });
+        if own == Amount::default() {
+            continue;
+        }
+        let frame = python.last().copied().flatten().unwrap_or(node.frame);
         *amounts.entry(&names[frame as usize]).or_default() += own;
     }
     let mut modules: Vec<_> = amounts.into_iter().map(|(name, amount)| (name.to_owned(), amount)).collect();

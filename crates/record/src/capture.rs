@@ -10,9 +10,9 @@ use std::io::{self, Write};
 /// Events in a block: large enough to compress well, small enough to be lost without much regret.
 const BLOCK_EVENTS: usize = 128 * 1024;
 /// A keyframe comes after this many events, and at least [`KEYFRAME_PER_LIVE`] for each block that is live: what it
-/// costs is then a small part of what the events cost.
-const KEYFRAME_EVENTS: u64 = 4 << 20;
-const KEYFRAME_PER_LIVE: u64 = 8;
+/// costs is then a small part of what the events cost, and a replay from the one before takes a third of a second.
+const KEYFRAME_EVENTS: u64 = 16 << 20;
+const KEYFRAME_PER_LIVE: u64 = 16;
 /// With more live blocks than this a keyframe might not fit into a block (18 bytes each at most): there is none then.
 const KEYFRAME_MOST_LIVE: u64 = 8 << 20;
 /// Samples in a block: ten seconds.
@@ -69,6 +69,11 @@ impl CaptureWriter {
         this.offset = header::HEADER_BYTES as u64;
         this.block(BlockKind::Run, Instant::default(), &encode_meta(run))?;
         Ok(this)
+    }
+
+    /// Whether only the footer is written, which then holds all definitions.
+    pub fn is_aggregate(&self) -> bool {
+        self.aggregate
     }
 
     /// Bytes written so far.

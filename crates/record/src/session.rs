@@ -118,23 +118,21 @@ pub fn record(
     let writer = CaptureWriter::new(file, &run).map_err(RecordError::Capture)?;
     let signals = Signals::new().map_err(RecordError::Prepare)?;
     let session = Session::new(shared, writer);
-    let child = start(target, options, &session.shared)
+    let child = start(target, options, &session.shared, &signals)
         .map_err(|error| RecordError::Start { program: target.program.display().to_string(), error })?;
     Ok(session.run(child, &signals, on_survivors))
 }
 
-fn start(target: &Target, options: &Options, shared: &Shared) -> io::Result<Child> {
+fn start(target: &Target, options: &Options, shared: &Shared, signals: &Signals) -> io::Result<Child> {
     let mut preload = options.shim.clone().into_os_string();
     if !options.preload.is_empty() {
         preload.push(":");
         preload.push(&options.preload);
     }
-    Command::new(&target.program)
-        .arg0(&options.name)
-        .args(&target.arguments)
-        .env("LD_PRELOAD", preload)
-        .env(PATH_VARIABLE, shared.path())
-        .spawn()
+    let mut command = Command::new(&target.program);
+    command.arg0(&options.name).args(&target.arguments).env("LD_PRELOAD", preload).env(PATH_VARIABLE, shared.path());
+    signals.restore_in(&mut command);
+    command.spawn()
 }
 
 /// Words of one ring that are read before the capture and the clock are looked at again.
@@ -198,9 +196,11 @@ impl Session {
             let words = self.round();
             let now = self.now.0;
             if now >= next_sample {
+                let began = self.elapsed();
                 self.sample();
                 self.end_dead_images();
-                next_sample = now + SAMPLE_NANOS.max((self.elapsed() - now) * 100);
+                // Many processes take long to ask: at most a tenth of the time goes into it.
+                next_sample = now + SAMPLE_NANOS.max((self.elapsed() - began) * 10);
             }
             if now >= next_chores {
                 self.chores();
@@ -675,6 +675,10 @@ impl Session {
 
     fn flush(&mut self) {
         self.last_flush = self.now.0;
+        if self.writer.as_ref().is_some_and(CaptureWriter::is_aggregate) {
+            // Its definitions stay fresh until the footer takes them.
+            return;
+        }
         let definitions = self.dictionary.take_fresh();
         let at = At { events: self.tally.events(), time: self.now, live: self.tally.live().bytes };
         if !self.write(|writer| writer.flush(&definitions, at)) {

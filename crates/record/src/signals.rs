@@ -5,6 +5,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 const HANDED_ON: [i32; 6] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
 
@@ -24,7 +26,7 @@ pub struct Received {
 }
 
 impl Signals {
-    /// Begins. Must be called before the target is started (it gets an empty signal mask) and before other threads are.
+    /// Begins. Must be called before other threads are started. See [`Signals::restore_in`] for the target.
     ///
     /// # Errors
     /// What the kernel says if it has no descriptor for it.
@@ -43,6 +45,18 @@ impl Signals {
                 return Err(io::Error::last_os_error());
             }
             Ok(Self { descriptor: OwnedFd::from_raw_fd(descriptor), before: before.assume_init() })
+        }
+    }
+
+    /// Lets a command start with the signal mask that was in force before: a child inherits ours.
+    pub fn restore_in(&self, command: &mut Command) {
+        let before = self.before;
+        // SAFETY: pthread_sigmask may be called between fork and exec; the set is the child's own copy.
+        unsafe {
+            command.pre_exec(move || {
+                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+                Ok(())
+            });
         }
     }
 

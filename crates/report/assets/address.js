@@ -10,24 +10,25 @@
 /**
  * What is looked at when the address says nothing.
  * @param {string} metric  key
+ * @param {boolean} [inverted]
  * @returns {Look}
  */
-export function firstLook(metric) {
-  return { metric, unit: 'bytes', inverted: false, byLine: true, interpreter: false, table: false, search: '', zoom: [] };
+export function firstLook(metric, inverted = false) {
+  return { metric, unit: 'bytes', inverted, byLine: true, interpreter: false, table: false, search: '', zoom: [] };
 }
 
 /**
  * Only what differs from the first look is written.
  * @param {Look} look
- * @param {string} metric  of the first look
+ * @param {Look} first
  * @returns {string} begins with "#"
  */
-export function toAddress(look, metric) {
+export function toAddress(look, first) {
   const parts = [];
-  if (look.metric !== metric) parts.push(`metric=${encodeURIComponent(look.metric)}`);
+  if (look.metric !== first.metric) parts.push(`metric=${encodeURIComponent(look.metric)}`);
   if (look.unit === 'blocks') parts.push('unit=blocks');
   if (look.table) parts.push('view=table');
-  else if (look.inverted) parts.push('view=inverted');
+  else if (look.inverted !== first.inverted) parts.push(look.inverted ? 'view=inverted' : 'view=calls');
   if (!look.byLine) parts.push('lines=merged');
   if (look.interpreter) parts.push('interpreter=shown');
   if (look.search) parts.push(`search=${encodeURIComponent(look.search)}`);
@@ -38,12 +39,12 @@ export function toAddress(look, metric) {
 /**
  * Anything that makes no sense is passed over: an address is typed, cut and pasted.
  * @param {string} address  with or without "#"
- * @param {string} metric  of the first look
+ * @param {Look} first
  * @param {string[]} metrics  the keys there are
  * @returns {Look}
  */
-export function fromAddress(address, metric, metrics) {
-  const look = firstLook(metric);
+export function fromAddress(address, first, metrics) {
+  const look = { ...first };
   for (const part of address.replace(/^#/, '').split('&')) {
     const [name, ...rest] = part.split('=');
     let value = rest.join('=');
@@ -54,7 +55,8 @@ export function fromAddress(address, metric, metrics) {
     }
     if (name === 'metric' && metrics.includes(value)) look.metric = value;
     else if (name === 'unit') look.unit = value === 'blocks' ? 'blocks' : 'bytes';
-    else if (name === 'view') [look.table, look.inverted] = [value === 'table', value === 'inverted'];
+    else if (name === 'view' && value === 'table') look.table = true;
+    else if (name === 'view' && ['calls', 'inverted'].includes(value)) look.inverted = value === 'inverted';
     else if (name === 'lines') look.byLine = value !== 'merged';
     else if (name === 'interpreter') look.interpreter = value === 'shown';
     else if (name === 'search') look.search = value;

@@ -20,7 +20,8 @@ export const INTERPRETER = 3;
  * @typedef {{key: string, label: string, after: Amounts, before: Amounts | null}} Metric
  * @typedef {{seconds: Float64Array, live: Float64Array, rss: Float64Array, length: number}} Timeline
  * @typedef {{title: string, facts: [string, string][], warnings: string[], frames: Frames, nodes: Nodes,
- *   metrics: Metric[], defaultMetric: number, timeline: Timeline, peakAt: number | null}} Page
+ *   metrics: Metric[], defaultMetric: number, inverted: boolean, temporaryWithin: number, timeline: Timeline,
+ *   peakAt: number | null}} Page  inverted: how it opens; temporaryWithin: most other allocations before the release
  */
 
 /**
@@ -46,6 +47,8 @@ export function readPage(text) {
   const metrics = array(raw.metrics, 'metrics').map((m) => readMetric(m, nodes.length));
   check(metrics.length > 0, 'there is no metric');
   check(raw.default_metric >= 0 && raw.default_metric < metrics.length, 'the default metric is not there');
+  check(typeof raw.inverted === 'boolean', '"inverted" is missing');
+  check(raw.temporary_within >= 0, '"temporary_within" is missing');
   const seconds = Float64Array.from(array(raw.timeline?.seconds, 'timeline.seconds'));
   return {
     title: visible(String(raw.title)),
@@ -55,6 +58,8 @@ export function readPage(text) {
     nodes,
     metrics,
     defaultMetric: raw.default_metric,
+    inverted: raw.inverted,
+    temporaryWithin: raw.temporary_within,
     timeline: {
       seconds,
       live: Float64Array.from(array(raw.timeline.live, 'timeline.live', seconds.length)),

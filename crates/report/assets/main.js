@@ -9,7 +9,7 @@ import { drawGraph, prepareCanvas } from './draw.js';
 import { drawTimeline } from './timeline.js';
 import { Model } from './model.js';
 import { choice, element, showFacts, showLegend, showTable, showTooltip } from './panels.js';
-import { duration, humanBytes, metricPhrase } from './words.js';
+import { duration, humanBytes, metricPhrase, temporaryPhrase } from './words.js';
 
 /**
  * @param {string} id
@@ -32,7 +32,8 @@ class FlameGraph {
   /** @param {Model} model */
   constructor(model) {
     this.model = model;
-    this.first = model.look.metric;
+    /** What an address without "#" shows. */
+    this.first = model.look;
     /** @type {import('./layout.js').Row[]} */
     this.rows = [];
     this.hovered = -1;
@@ -61,6 +62,7 @@ class FlameGraph {
     warnings.replaceChildren(...page.warnings.map((warning) => element('li', warning)));
     warnings.hidden = page.warnings.length === 0;
     showFacts(part('facts'), page.facts);
+    part('temporary-words').textContent = temporaryPhrase(page.temporaryWithin);
     part('diff-words').hidden = !this.model.difference;
     part('interpreter-label').hidden = !this.model.hasInterpreter;
     part('timeline').hidden = page.timeline.length === 0;
@@ -161,7 +163,7 @@ class FlameGraph {
         { value: 'inverted', text: 'Inverted', title: 'From what allocated to its callers (I)' },
         { value: 'table', text: 'Table', title: 'One row per function (T)' },
       ],
-      (value) => this.go({ inverted: value === 'inverted', table: value === 'table' }),
+      (value) => this.go(value === 'table' ? { table: true } : { inverted: value === 'inverted', table: false }),
     );
     this.marks = [metric, unit, view];
   }

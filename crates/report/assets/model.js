@@ -26,7 +26,7 @@ export class Model {
     this.hasInterpreter = page.frames.kind.some((kind) => kind === INTERPRETER);
     this.dark = false;
     /** @type {Look} */
-    this.look = firstLook(page.metrics[page.defaultMetric].key);
+    this.look = firstLook(page.metrics[page.defaultMetric].key, page.inverted);
     this.metric = page.metrics[page.defaultMetric];
     this.zoomed = 0;
     /** Why the search text is not a search, "" if it is one. */

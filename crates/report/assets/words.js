@@ -68,6 +68,16 @@ export function metricPhrase(metric) {
 }
 
 /**
+ * What is temporary, to explain the word.
+ * @param {number} within  most other allocations between
+ * @returns {string}
+ */
+export function temporaryPhrase(within) {
+  const others = within === 0 ? 'no other allocation' : `at most ${counted(within, 'other allocation')}`;
+  return `freed soon after: by the thread that allocated it, with ${others} of that thread between`;
+}
+
+/**
  * A share of a whole: "12.3%", "<0.01%"; "–" of nothing.
  * @param {number} part
  * @param {number} whole

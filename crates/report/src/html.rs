@@ -14,7 +14,8 @@ use std::io::{self, Write};
 /// Everything one page shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FlamePage {
-    /// Name of the page, in the browser's tab and at its top: "heaptide: peak of python script.py".
+    /// Name of the page, in the browser's tab and at its top: "heaptide: python script.py". Without the metric, which
+    /// the reader can change and the headline names.
     pub title: String,
     /// Label and value pairs for the information dialog, in the order shown: command, peak, duration, losses.
     pub facts: Vec<(String, String)>,
@@ -28,6 +29,10 @@ pub struct FlamePage {
     pub metrics: Vec<Metric>,
     /// Index in `metrics` of the one shown first.
     pub default_metric: usize,
+    /// Whether the page opens with the inverted view; the reader can turn it.
+    pub inverted: bool,
+    /// Most other allocations of its thread between a temporary block and its release; explains the word.
+    pub temporary_within: u32,
     /// Memory over time, earliest first; empty: no plot.
     pub timeline: Vec<TimePoint>,
     /// When the peak was, in seconds since the start of the program; `None`: not known, or not one instant.

@@ -4,7 +4,7 @@
 use crate::context::Context;
 use heaptide_analyze::frames::Frame;
 use heaptide_format::capture::summary::Amount;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 
 /// Version of all JSON reports.
@@ -67,6 +67,15 @@ impl<'a> From<&'a Frame> for JsonFrame<'a> {
             line: (frame.line > 0).then_some(frame.line),
             kind: frame.kind.name(),
         }
+    }
+}
+
+/// A stack, made into JSON frame by frame: all stacks of a deep recursion at once would be out of proportion.
+pub struct JsonStack<I>(pub I);
+
+impl<'a, I: Iterator<Item = &'a Frame> + Clone> Serialize for JsonStack<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone().map(JsonFrame::from))
     }
 }
 

@@ -12,13 +12,15 @@ use heaptide_analyze::profile::{Amounts as AmountsOf, Metric, Profile};
 pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temporary_within: u32) -> FlamePage {
     let capture = context.capture;
     let mut page = FlamePage {
-        title: format!("heaptide: {} of {}", title(metric, temporary_within), context.command()),
+        title: format!("heaptide: {}", context.command()),
         facts: facts(context, profile, temporary_within),
         warnings: context.warnings.clone(),
         frames: profile.frames.iter().map(page_frame).collect(),
         nodes: page_nodes(&profile.tree),
         metrics: Metric::ALL.map(|metric| page_metric(metric, &profile.own)).to_vec(),
         default_metric: metric as usize,
+        inverted: false,
+        temporary_within,
         timeline: Vec::new(),
         peak_at_seconds: Some(profile.peak_at.seconds()),
     };
@@ -48,7 +50,7 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
     }
     let warning = |side: &'static str| move |text: &String| format!("{side}: {text}");
     let mut page = FlamePage {
-        title: format!("heaptide: {} before and after, {}", title(metric, 1), after.command()),
+        title: format!("heaptide: {}, before and after", after.command()),
         facts,
         warnings: before
             .warnings
@@ -60,6 +62,8 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
         nodes: page_nodes(&diff.tree),
         metrics: metrics.to_vec(),
         default_metric: metric as usize,
+        inverted: false,
+        temporary_within: 1,
         timeline: Vec::new(),
         peak_at_seconds: None,
     };

@@ -3,6 +3,7 @@
 use crate::context::{Context, Style, headline, place};
 use crate::json::{self, Head, JsonAmount, JsonFrame};
 use crate::units::{count, share, size, visible};
+use heaptide_analyze::frames::FrameKind;
 use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_analyze::tree::{Entry, Line, outline};
 use serde::Serialize;
@@ -17,6 +18,8 @@ pub struct Options {
     pub temporary_within: u32,
     /// Nodes below this many percent of the whole are put together.
     pub least_percent: f64,
+    /// Show the interpreter's own frames in the text as well. JSON always has them.
+    pub all_frames: bool,
 }
 
 /// Levels that are still indented: deeper ones stay where they are, or the page would be all margin.
@@ -27,7 +30,7 @@ fn lines(profile: &Profile, options: &Options) -> Vec<Line> {
     outline(profile, options.metric, (least.ceil() as u64).max(1))
 }
 
-/// Writes the outline.
+/// Writes the outline. Without [`Options::all_frames`], what the interpreter's own frames hold is their caller's.
 ///
 /// # Errors
 /// Those of writing.
@@ -40,6 +43,15 @@ pub fn write_text(
 ) -> io::Result<()> {
     let whole = profile.total.of(options.metric).bytes;
     context.write_title(style, &headline(profile, options.metric, options.temporary_within), out)?;
+    let bare = profile.bare.of(options.metric).bytes;
+    let without_interpreter;
+    let profile = match options.all_frames {
+        true => profile,
+        false => {
+            without_interpreter = profile.without(FrameKind::Interpreter);
+            &without_interpreter
+        }
+    };
     for line in lines(profile, options) {
         let indent = "  ".repeat(line.level.min(DEEPEST_INDENT) as usize);
         match line.entry {
@@ -64,9 +76,11 @@ pub fn write_text(
             }
         }
     }
-    let bare = profile.bare.of(options.metric);
-    if bare.bytes > 0 {
-        writeln!(out, "{:>10} {:>6}  without a stack", size(bare.bytes), share(bare.bytes, whole))?;
+    let hidden = profile.bare.of(options.metric).bytes.saturating_sub(bare);
+    for (bytes, what) in [(hidden, "in the interpreter alone"), (bare, "without a stack")] {
+        if bytes > 0 {
+            writeln!(out, "{:>10} {:>6}  {what}", size(bytes), share(bytes, whole))?;
+        }
     }
     Ok(())
 }

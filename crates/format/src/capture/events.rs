@@ -4,16 +4,29 @@
 //! gave back last (or the next new one), so it need not be written; a release names the slot. That makes the events
 //! small, and a replay a matter of array indexing instead of hashing. Writer and reader keep the same [`SlotTable`].
 //!
-//! Content of an events block: five integers (LEB128) with the number of events and the lengths of the four columns
-//! after the first, then the columns:
+//! Programs repeat themselves: the same place asks for the same size again and again. So what an event says beside its
+//! slot (operation, allocator, size, stack) is written out once a block and gets the next number; from then on the event
+//! is that number.
+//!
+//! Content of an events block: six integers (LEB128), the lengths of the six columns, then the columns:
 //!
 //! | column | for each | encoding |
 //! |---|---|---|
-//! | operations | event | one byte: operation in bits 0–2, allocator number in bits 3–7 |
-//! | sizes | allocated, reallocated, shrunk | LEB128 |
-//! | stacks | allocated, reallocated | LEB128 of the zigzagged difference to the previous entry, at first to 0 |
-//! | slots | freed, reallocated, shrunk | LEB128 of the zigzagged difference to the previous entry, at first to 0 |
-//! | others | thread, clock, image end | LEB128 of thread, nanoseconds since the previous clock (at first since 0), image |
+//! | symbols | event | LEB128: 0 freed, 1 control, 2 new, n + 3 the n-th new one of this block again |
+//! | operations | control, new | one byte: operation in bits 0–2, allocator number or detail in bits 3–7 |
+//! | sizes | new with a size | LEB128 |
+//! | stacks | new with a stack | LEB128 of the zigzagged difference to the new one with a stack before, at first to 0 |
+//! | slots | event with a slot | LEB128 of the zigzagged difference to the event with a slot before, at first to 0 |
+//! | others | control | LEB128 of thread, nanoseconds since the previous clock (at first since 0), image |
+//!
+//! | operation | event | has |
+//! |---|---|---|
+//! | 0 | control: detail 0 thread, 1 clock, 2 image end | |
+//! | 1 | allocated | size, stack |
+//! | 2 | freed: symbol 0, never written as an operation | slot |
+//! | 3 | reallocated | size, stack, slot |
+//! | 4 | shrunk | size (the bytes given back), slot |
+//! | 5 | freed unknown | |
 //!
 //! A block is decodable alone. What its slots *are* depends on the events before, back to the last keyframe.
 
@@ -70,65 +83,140 @@ pub enum Event {
 mod operation {
     pub const CONTROL: u8 = 0;
     pub const ALLOCATED: u8 = 1;
-    pub const FREED: u8 = 2;
     pub const REALLOCATED: u8 = 3;
     pub const SHRUNK: u8 = 4;
     pub const FREED_UNKNOWN: u8 = 5;
-    /// In the allocator bits of a `CONTROL`.
+    /// In the detail of a `CONTROL`.
     pub const THREAD: u8 = 0;
     pub const CLOCK: u8 = 1;
     pub const IMAGE_ENDED: u8 = 2;
 }
 
+mod symbol {
+    pub const FREED: u64 = 0;
+    pub const CONTROL: u64 = 1;
+    pub const NEW: u64 = 2;
+    /// The first that stands for an earlier one.
+    pub const FIRST: u64 = 3;
+}
+
+/// What an event says beside its slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Saying {
+    size: u64,
+    stack: u32,
+    /// Operation and allocator, as in the column.
+    operation: u8,
+}
+
+impl Saying {
+    const fn new(operation: u8, allocator: Allocator, size: u64, stack: StackId) -> Self {
+        Self { size, stack: stack.0, operation: operation | allocator.number() << 3 }
+    }
+
+    const fn bare(operation: u8, size: u64) -> Self {
+        Self { size, stack: 0, operation }
+    }
+
+    const fn has_size(self) -> bool {
+        matches!(self.operation & 7, operation::ALLOCATED | operation::REALLOCATED | operation::SHRUNK)
+    }
+
+    const fn has_stack(self) -> bool {
+        matches!(self.operation & 7, operation::ALLOCATED | operation::REALLOCATED)
+    }
+}
+
+/// Where the writer finds the number of what was said before. A place holds one saying; another one that belongs there
+/// takes it, and the first gets a new number when it comes back. The reader needs none of this.
+#[derive(Debug)]
+struct Said {
+    places: Vec<(Saying, u32)>,
+    /// Sayings that were numbered in this block.
+    count: u32,
+    /// Numbers below are of earlier blocks.
+    first: u32,
+}
+
+const PLACES: usize = 1 << 13;
+
+impl Default for Said {
+    fn default() -> Self {
+        Self { places: vec![(Saying::default(), 0); PLACES], count: 1, first: 1 }
+    }
+}
+
+impl Said {
+    /// The number of a saying in this block, if it has one; else it gets the next.
+    #[inline]
+    fn number(&mut self, saying: Saying) -> Option<u32> {
+        let mixed = saying.size.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            ^ (u64::from(saying.stack) << 8 | u64::from(saying.operation)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        let place = &mut self.places[(mixed >> (u64::BITS - PLACES.trailing_zeros())) as usize];
+        if place.0 == saying && place.1 >= self.first {
+            return Some(place.1 - self.first);
+        }
+        *place = (saying, self.count);
+        self.count += 1;
+        None
+    }
+
+    fn next_block(&mut self) {
+        self.first = self.count;
+        if self.count > u32::MAX / 2 {
+            *self = Self::default();
+        }
+    }
+}
+
 /// Events on their way into a block.
 #[derive(Debug, Default)]
 pub struct EventBlock {
+    symbols: Vec<u8>,
     operations: Vec<u8>,
     sizes: Vec<u8>,
     stacks: Vec<u8>,
     slots: Vec<u8>,
     others: Vec<u8>,
+    count: usize,
     last_stack: u32,
     last_slot: u32,
     last_clock: u64,
+    said: Said,
 }
 
 impl EventBlock {
     /// Number of events in it.
     pub fn len(&self) -> usize {
-        self.operations.len()
+        self.count
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.operations.is_empty()
+        self.count == 0
     }
 
     /// Appends an event.
     #[inline]
     pub fn push(&mut self, event: Event) {
+        self.count += 1;
         match event {
             Event::Allocated { allocator, size, stack } => {
-                self.operation(operation::ALLOCATED, allocator.number());
-                varint::put(&mut self.sizes, size);
-                self.stack(stack);
+                self.say(Saying::new(operation::ALLOCATED, allocator, size, stack));
             }
             Event::Freed { slot } => {
-                self.operation(operation::FREED, 0);
+                self.symbols.push(symbol::FREED as u8);
                 self.slot(slot);
             }
             Event::Reallocated { slot, allocator, size, stack } => {
-                self.operation(operation::REALLOCATED, allocator.number());
-                varint::put(&mut self.sizes, size);
-                self.stack(stack);
+                self.say(Saying::new(operation::REALLOCATED, allocator, size, stack));
                 self.slot(slot);
             }
             Event::Shrunk { slot, bytes } => {
-                self.operation(operation::SHRUNK, 0);
-                varint::put(&mut self.sizes, bytes);
+                self.say(Saying::bare(operation::SHRUNK, bytes));
                 self.slot(slot);
             }
-            Event::FreedUnknown => self.operation(operation::FREED_UNKNOWN, 0),
+            Event::FreedUnknown => self.say(Saying::bare(operation::FREED_UNKNOWN, 0)),
             Event::Thread(thread) => self.control(operation::THREAD, u64::from(thread.0)),
             Event::Clock(time) => {
                 self.control(operation::CLOCK, time.0.wrapping_sub(self.last_clock));
@@ -139,19 +227,20 @@ impl EventBlock {
     }
 
     #[inline]
-    fn operation(&mut self, operation: u8, detail: u8) {
-        self.operations.push(operation | detail << 3);
-    }
-
-    fn control(&mut self, which: u8, value: u64) {
-        self.operation(operation::CONTROL, which);
-        varint::put(&mut self.others, value);
-    }
-
-    #[inline]
-    fn stack(&mut self, stack: StackId) {
-        varint::put(&mut self.stacks, varint::zigzag(i64::from(stack.0) - i64::from(self.last_stack)));
-        self.last_stack = stack.0;
+    fn say(&mut self, saying: Saying) {
+        if let Some(number) = self.said.number(saying) {
+            return varint::put(&mut self.symbols, u64::from(number) + symbol::FIRST);
+        }
+        self.symbols.push(symbol::NEW as u8);
+        self.operations.push(saying.operation);
+        if saying.has_size() {
+            varint::put(&mut self.sizes, saying.size);
+        }
+        if saying.has_stack() {
+            let difference = i64::from(saying.stack) - i64::from(self.last_stack);
+            varint::put(&mut self.stacks, varint::zigzag(difference));
+            self.last_stack = saying.stack;
+        }
     }
 
     #[inline]
@@ -160,27 +249,38 @@ impl EventBlock {
         self.last_slot = slot.0;
     }
 
+    fn control(&mut self, which: u8, value: u64) {
+        self.symbols.push(symbol::CONTROL as u8);
+        self.operations.push(operation::CONTROL | which << 3);
+        varint::put(&mut self.others, value);
+    }
+
     /// Appends the block's content to `out` and empties it.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        let columns = [&self.sizes, &self.stacks, &self.slots, &self.others];
-        varint::put(out, self.operations.len() as u64);
-        for column in columns {
+        let columns = [
+            &mut self.symbols,
+            &mut self.operations,
+            &mut self.sizes,
+            &mut self.stacks,
+            &mut self.slots,
+            &mut self.others,
+        ];
+        for column in &columns {
             varint::put(out, column.len() as u64);
         }
-        out.extend_from_slice(&self.operations);
         for column in columns {
-            out.extend_from_slice(column);
+            out.append(column);
         }
-        for column in [&mut self.operations, &mut self.sizes, &mut self.stacks, &mut self.slots, &mut self.others] {
-            column.clear();
-        }
+        self.count = 0;
         (self.last_stack, self.last_slot, self.last_clock) = (0, 0, 0);
+        self.said.next_block();
     }
 }
 
 /// The events of a block, one after the other.
 #[derive(Clone, Debug)]
 pub struct EventReader<'a> {
+    symbols: &'a [u8],
     operations: &'a [u8],
     sizes: &'a [u8],
     stacks: &'a [u8],
@@ -189,6 +289,8 @@ pub struct EventReader<'a> {
     last_stack: u32,
     last_slot: u32,
     last_clock: u64,
+    /// By number less [`symbol::FIRST`].
+    said: Vec<Saying>,
     /// Of the block in its file, for errors.
     offset: u64,
 }
@@ -200,75 +302,89 @@ impl<'a> EventReader<'a> {
     /// [`ReadError::BadBlock`] if the columns do not fill the content.
     pub fn new(mut content: &'a [u8], offset: u64) -> Result<Self, ReadError> {
         let bad = || ReadError::BadBlock { offset, what: "the columns of an events block do not fill it".into() };
-        let mut lengths = [0usize; 5];
+        let mut lengths = [0usize; 6];
         for length in &mut lengths {
             let value = varint::take(&mut content).ok_or_else(bad)?;
             *length = usize::try_from(value).map_err(|_| bad())?;
         }
-        let mut columns = [&content[..0]; 5];
+        let mut columns = [&content[..0]; 6];
         for (column, length) in columns.iter_mut().zip(lengths) {
             (*column, content) = content.split_at_checked(length).ok_or_else(bad)?;
         }
         if !content.is_empty() {
             return Err(bad());
         }
-        let [operations, sizes, stacks, slots, others] = columns;
-        Ok(Self { operations, sizes, stacks, slots, others, last_stack: 0, last_slot: 0, last_clock: 0, offset })
+        let [symbols, operations, sizes, stacks, slots, others] = columns;
+        let (last_stack, last_slot, last_clock, said) = (0, 0, 0, Vec::new());
+        Ok(Self { symbols, operations, sizes, stacks, slots, others, last_stack, last_slot, last_clock, said, offset })
     }
 
     #[inline]
     fn decode(&mut self) -> Option<Event> {
-        let (&byte, rest) = self.operations.split_first()?;
-        self.operations = rest;
-        let detail = byte >> 3;
-        Some(match byte & 7 {
-            operation::ALLOCATED => Event::Allocated {
-                allocator: Allocator::from_number(detail)?,
-                size: varint::take(&mut self.sizes)?,
-                stack: self.stack()?,
-            },
-            operation::FREED => Event::Freed { slot: self.slot()? },
-            operation::REALLOCATED => Event::Reallocated {
-                allocator: Allocator::from_number(detail)?,
-                size: varint::take(&mut self.sizes)?,
-                stack: self.stack()?,
-                slot: self.slot()?,
-            },
-            operation::SHRUNK => Event::Shrunk { bytes: varint::take(&mut self.sizes)?, slot: self.slot()? },
+        let saying = match varint::take(&mut self.symbols)? {
+            symbol::FREED => return Some(Event::Freed { slot: self.slot()? }),
+            symbol::CONTROL => return self.control(),
+            symbol::NEW => self.new_saying()?,
+            number => *self.said.get(usize::try_from(number - symbol::FIRST).ok()?)?,
+        };
+        let Saying { size, stack, operation } = saying;
+        let (stack, allocator) = (StackId(stack), Allocator::from_number(operation >> 3)?);
+        Some(match operation & 7 {
+            operation::ALLOCATED => Event::Allocated { allocator, size, stack },
+            operation::REALLOCATED => Event::Reallocated { slot: self.slot()?, allocator, size, stack },
+            operation::SHRUNK => Event::Shrunk { slot: self.slot()?, bytes: size },
             operation::FREED_UNKNOWN => Event::FreedUnknown,
-            operation::CONTROL => {
-                let value = varint::take(&mut self.others)?;
-                match detail {
-                    operation::THREAD => Event::Thread(ThreadIndex(u32::try_from(value).ok()?)),
-                    operation::CLOCK => {
-                        self.last_clock = self.last_clock.wrapping_add(value);
-                        Event::Clock(Nanos(self.last_clock))
-                    }
-                    operation::IMAGE_ENDED => Event::ImageEnded(ImageIndex(u32::try_from(value).ok()?)),
-                    _ => return None,
-                }
-            }
             _ => return None,
         })
     }
 
-    #[inline]
-    fn stack(&mut self) -> Option<StackId> {
-        self.last_stack = difference(&mut self.stacks, self.last_stack)?;
-        Some(StackId(self.last_stack))
+    fn control(&mut self) -> Option<Event> {
+        let byte = self.operation()?;
+        let value = varint::take(&mut self.others)?;
+        if byte & 7 != operation::CONTROL {
+            return None;
+        }
+        Some(match byte >> 3 {
+            operation::THREAD => Event::Thread(ThreadIndex(u32::try_from(value).ok()?)),
+            operation::CLOCK => {
+                self.last_clock = self.last_clock.wrapping_add(value);
+                Event::Clock(Nanos(self.last_clock))
+            }
+            operation::IMAGE_ENDED => Event::ImageEnded(ImageIndex(u32::try_from(value).ok()?)),
+            _ => return None,
+        })
+    }
+
+    fn new_saying(&mut self) -> Option<Saying> {
+        let mut saying = Saying::bare(self.operation()?, 0);
+        if saying.has_size() {
+            saying.size = varint::take(&mut self.sizes)?;
+        }
+        if saying.has_stack() {
+            self.last_stack = moved(self.last_stack, varint::take(&mut self.stacks)?)?;
+            saying.stack = self.last_stack;
+        }
+        self.said.push(saying);
+        Some(saying)
+    }
+
+    fn operation(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.operations.split_first()?;
+        self.operations = rest;
+        Some(byte)
     }
 
     #[inline]
     fn slot(&mut self) -> Option<Slot> {
-        self.last_slot = difference(&mut self.slots, self.last_slot)?;
+        self.last_slot = moved(self.last_slot, varint::take(&mut self.slots)?)?;
         Some(Slot(self.last_slot))
     }
 }
 
+/// A number and a zigzagged difference; `None` outside 32 bits.
 #[inline]
-fn difference(column: &mut &[u8], last: u32) -> Option<u32> {
-    let difference = varint::unzigzag(varint::take(column)?);
-    u32::try_from(i64::from(last).checked_add(difference)?).ok()
+fn moved(from: u32, difference: u64) -> Option<u32> {
+    u32::try_from(i64::from(from).checked_add(varint::unzigzag(difference))?).ok()
 }
 
 impl Iterator for EventReader<'_> {
@@ -276,11 +392,11 @@ impl Iterator for EventReader<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.operations.is_empty() {
+        if self.symbols.is_empty() {
             return None;
         }
         Some(self.decode().ok_or_else(|| {
-            self.operations = &[];
+            self.symbols = &[];
             ReadError::BadBlock { offset: self.offset, what: "an event that is none".into() }
         }))
     }
@@ -431,9 +547,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn events_come_back(events in prop::collection::vec(event(), 0..200)) {
+        fn events_come_back(events in prop::collection::vec(event(), 0..50), repeat in 1usize..40) {
             let mut block = EventBlock::default();
             let mut content = Vec::new();
+            // Repeated, so that some were said before.
+            let events = events.repeat(repeat);
             // Twice: what `finish` leaves behind must not reach the next block.
             for _ in 0..2 {
                 events.iter().for_each(|event| block.push(*event));
@@ -468,6 +586,27 @@ mod tests {
             prop_assert_eq!(KeyframeImage::read(&mut rest), Some(image));
             prop_assert!(rest.is_empty());
         }
+    }
+
+    /// A loop that allocates and frees: a byte for each allocation, two for each release.
+    #[test]
+    fn what_was_said_before_is_a_number() {
+        let mut block = EventBlock::default();
+        for _ in 0..1000 {
+            block.push(Event::Allocated { allocator: Allocator::Malloc, size: 123_456_789, stack: StackId(70_000) });
+            block.push(Event::Freed { slot: Slot(3) });
+        }
+        assert_eq!(block.len(), 2000);
+        let mut content = Vec::new();
+        block.finish(&mut content);
+        assert!(content.len() < 3020, "{} bytes", content.len());
+    }
+
+    #[test]
+    fn a_number_of_nothing_is_refused() {
+        let content = [1, 0, 0, 0, 0, 0, 3];
+        let read: Vec<_> = EventReader::new(&content, 9).unwrap().collect();
+        assert!(matches!(read[..], [Err(ReadError::BadBlock { offset: 9, .. })]));
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! | `nodes` | columns `back` (how many nodes before this one its parent is; 0: none), `frame` |
 //! | `metrics` | `key`, `label`, columns `node`, `bytes`, `counts`; `before`: the same three columns, or null |
 //! | `default_metric` | index in `metrics` |
+//! | `inverted` | whether the page opens with the inverted view |
+//! | `temporary_within` | most other allocations between a temporary block and its release |
 //! | `timeline` | columns `seconds`, `live`, `rss` |
 //! | `peak_at_seconds` | number or null |
 
@@ -37,6 +39,8 @@ struct PageData<'a> {
     nodes: NodeColumns,
     metrics: Vec<MetricData<'a>>,
     default_metric: usize,
+    inverted: bool,
+    temporary_within: u32,
     timeline: TimeColumns,
     peak_at_seconds: Option<f64>,
 }
@@ -134,6 +138,8 @@ pub(super) fn to_json(page: &FlamePage) -> io::Result<String> {
             })
             .collect(),
         default_metric: page.default_metric,
+        inverted: page.inverted,
+        temporary_within: page.temporary_within,
         timeline: TimeColumns {
             seconds: page.timeline.iter().map(|point| point.seconds).collect(),
             live: page.timeline.iter().map(|point| point.live).collect(),

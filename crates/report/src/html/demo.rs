@@ -115,6 +115,8 @@ pub(super) fn page(node_count: u32, difference: bool) -> FlamePage {
         nodes,
         metrics,
         default_metric: 0,
+        inverted: false,
+        temporary_within: 1,
         timeline: if difference { vec![] } else { timeline(&mut dice) },
         peak_at_seconds: (!difference).then_some(1.42),
     }

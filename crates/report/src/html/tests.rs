@@ -29,7 +29,7 @@ fn tiny_page() -> FlamePage {
     };
     let node = |parent, frame| PageNode { parent, frame };
     FlamePage {
-        title: "heaptide: peak of job.py".to_owned(),
+        title: "heaptide: job.py".to_owned(),
         facts: vec![("Command".to_owned(), "python job.py".to_owned())],
         warnings: vec!["Ends early.".to_owned()],
         frames: vec![frame("main", 9), frame("parse", 4), frame("read", 0)],
@@ -42,6 +42,8 @@ fn tiny_page() -> FlamePage {
             before: Some(Amounts { bytes: vec![0, 0, 0, 1_500], counts: vec![0, 0, 0, 2] }),
         }],
         default_metric: 0,
+        inverted: true,
+        temporary_within: 5,
         timeline: vec![TimePoint { seconds: 0.5, live: 13_400, rss: 40_960 }],
         peak_at_seconds: Some(0.5),
     }
@@ -51,12 +53,13 @@ fn tiny_page() -> FlamePage {
 #[test]
 fn data_are_columns() {
     let expected = concat!(
-        r#"{"version":1,"title":"heaptide: peak of job.py","facts":[["Command","python job.py"]],"#,
+        r#"{"version":1,"title":"heaptide: job.py","facts":[["Command","python job.py"]],"#,
         r#""warnings":["Ends early."],"strings":["main","parse","read","job.py"],"#,
         r#""frames":{"function":[0,1,2],"file":[3,3,3],"line":[9,4,0],"kind":[0,0,0]},"#,
         r#""nodes":{"back":[0,1,1,3],"frame":[0,1,2,2]},"#,
         r#""metrics":[{"key":"peak","label":"Peak","node":[1,2,3],"bytes":[12345,55,1000],"counts":[3,1,1],"#,
         r#""before":{"node":[3],"bytes":[1500],"counts":[2]}}],"default_metric":0,"#,
+        r#""inverted":true,"temporary_within":5,"#,
         r#""timeline":{"seconds":[0.5],"live":[13400],"rss":[40960]},"peak_at_seconds":0.5}"#,
     );
     assert_eq!(data_of(&html(&tiny_page())), expected);
