@@ -2,7 +2,7 @@
 
 use crate::support::Scratch;
 use crate::support::recording::Recording;
-use heaptide_format::ids::ImageIndex;
+use heaptide_format::ids::{ImageIndex, StackId};
 
 const APP: &str = "/app/app.py";
 const NUMPY: &str = "/venv/lib/python3.8/site-packages/numpy/core.py";
@@ -72,6 +72,61 @@ python app.py  (run.bin)
   39.1 KiB  76.4%    load  /app/app.py:20
   12.1 KiB  23.6%    array  numpy/core.py:30
 "
+    );
+}
+
+#[test]
+fn tree_hides_the_interpreter() {
+    // At the end 12 345 of array and the 700 of the import that `<module>` made.
+    let ran = scratch().heaptide("tree --leaks run.bin").succeeds();
+    assert_eq!(
+        ran.stdout(),
+        "\
+memory live at the end: 12.7 KiB in 2 blocks
+python app.py  (run.bin)
+
+  12.7 KiB 100.0%  <module>  /app/app.py:1  own 700 B
+  12.1 KiB  94.6%    main  /app/app.py:10
+  12.1 KiB  94.6%    array  numpy/core.py:30
+"
+    );
+    let ran = scratch().heaptide("tree --leaks --all-frames run.bin").succeeds();
+    assert_eq!(
+        ran.stdout(),
+        "\
+memory live at the end: 12.7 KiB in 2 blocks
+python app.py  (run.bin)
+
+  12.7 KiB 100.0%  <module>  /app/app.py:1
+  12.1 KiB  94.6%    main  /app/app.py:10
+  12.1 KiB  94.6%    array  numpy/core.py:30
+     700 B   5.4%    _find_and_load  <frozen importlib._bootstrap>:1176
+"
+    );
+    // JSON has all frames, whatever the text shows.
+    let json = scratch().heaptide("tree --leaks --json run.bin").succeeds().json();
+    assert_eq!(json["nodes"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn tree_says_what_the_interpreter_holds_alone() {
+    let scratch = Scratch::new();
+    let mut recording = Recording::new();
+    let import = ("_find_and_load", "<frozen importlib._bootstrap>", 1176);
+    let [alone, module] = [&[import][..], &[import, ("<module>", APP, 1)]].map(|frames| recording.stack(frames));
+    recording.allocate(alone, 250);
+    recording.allocate(module, 650);
+    recording.allocate(StackId::EMPTY, 100);
+    scratch.file("run.bin", &recording.finish());
+    let ran = scratch.heaptide("tree run.bin").succeeds();
+    let lines: Vec<String> = ran.stdout().lines().skip(3).map(str::to_owned).collect();
+    assert_eq!(
+        lines,
+        [
+            "     650 B  65.0%  <module>  /app/app.py:1",
+            "     250 B  25.0%  in the interpreter alone",
+            "     100 B  10.0%  without a stack"
+        ]
     );
 }
 
@@ -197,6 +252,12 @@ fn flamegraphs() {
     assert!(svg.contains("array (numpy/core.py:30)") && svg.contains("memory live at the end"));
     scratch.heaptide("flamegraph run.bin").exits(0);
     assert!(scratch.read("run.flamegraph.html").contains("numpy/core.py"));
+    assert!(scratch.read("run.flamegraph.html").contains("<title>heaptide: python app.py</title>"));
+    assert!(scratch.read("run.flamegraph.html").contains(r#""inverted":false,"temporary_within":1,"#));
+    // Nothing to be told: the page opens so.
+    let ran = scratch.heaptide("flamegraph --inverted --temporary 5 -o inverted.html run.bin").exits(0);
+    assert!(!ran.stderr().contains("#view"), "{}", ran.stderr());
+    assert!(scratch.read("inverted.html").contains(r#""inverted":true,"temporary_within":5,"#));
     scratch.heaptide("flamegraph --temporary run.bin").exits(0);
     assert!(scratch.read("run.flamegraph-temporary.html").contains("load"));
 }

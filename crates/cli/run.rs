@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long)]
     no_follow: bool,
     /// The command and its arguments; a lone *.py file is run by python3
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
@@ -87,8 +87,10 @@ pub fn execute(args: Args) -> Result<u8, CliError> {
     let outcome = match heaptide_record::record(&target, &options, file, &mut on_survivors) {
         Ok(outcome) => outcome,
         Err(error) => {
-            // An empty capture would only be in the way of the next attempt.
-            let _ = std::fs::remove_file(&output);
+            // An empty capture would only be in the way of the next attempt; a device or a link is left alone.
+            if output.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+                let _ = std::fs::remove_file(&output);
+            }
             return Err(record_error(error));
         }
     };

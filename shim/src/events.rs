@@ -9,7 +9,7 @@ use crate::stacks::Node;
 use crate::thread::{Guard, Thread};
 use core::sync::atomic::Ordering;
 use heaptide_format::allocator::Allocator;
-use heaptide_format::wire::{FAILED, RANGE, Reallocator, STAMPED, WIDE, kind, word0};
+use heaptide_format::wire::{FAILED, RANGE, Reallocator, STAMPED, WIDE, definition, kind, word0};
 
 /// A block has come to life. `caller` is the return address of the allocating call, 0 if it is not known.
 #[inline(always)]
@@ -23,6 +23,9 @@ pub fn allocated(guard: &mut Guard, allocator: Allocator, address: usize, size: 
 /// A block is about to be released.
 #[inline(always)]
 pub fn releasing(guard: &mut Guard, address: usize) {
+    if python::begins_to_finalize() {
+        finalizing(guard);
+    }
     let written = if guard.is_one_of_many() {
         let stamp = arch::stamp_before();
         guard.ring.put([word0(kind::FREED_STAMPED, 0, address as u64), stamp])
@@ -30,6 +33,12 @@ pub fn releasing(guard: &mut Guard, address: usize) {
         guard.ring.put([word0(kind::FREED, 0, address as u64)])
     };
     count(guard, written);
+}
+
+#[cold]
+#[inline(never)]
+fn finalizing(guard: &mut Guard) {
+    guard.ring.put([word0(kind::DEFINITION, definition::FINALIZING, 0), 0]);
 }
 
 /// A block is about to be reallocated.

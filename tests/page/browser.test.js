@@ -162,6 +162,35 @@ check('the graph can be read with the keyboard alone', async () => {
   assert.equal(await page.locator('#info').isVisible(), false);
 });
 
+check('a page that opens inverted can be turned and linked to', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'heaptide-page-'));
+  const inverted = join(directory, 'inverted.html');
+  const whole = readFileSync(file, 'utf8');
+  writeFileSync(inverted, whole.replace('"inverted":false,"temporary_within":1,', '"inverted":true,"temporary_within":5,'));
+  const url = pathToFileURL(inverted).href;
+  const marked = () => page.locator('#view-choice button[aria-checked="true"]').getAttribute('data-value');
+  await page.goto(url);
+  await page.waitForFunction(() => !document.getElementById('page').hidden);
+  assert.deepEqual([await marked(), await address()], ['inverted', '']);
+  assert.match(await text('temporary-words'), /at most 5 other allocations of that thread between$/);
+  await page.keyboard.press('i');
+  assert.deepEqual([await marked(), await address()], ['calls', '#view=calls']);
+  await page.goBack();
+  await page.waitForFunction(() => window.location.hash === '');
+  assert.equal(await marked(), 'inverted');
+  await page.goto(`${url}#view=calls`);
+  await page.reload();
+  await page.waitForFunction(() => !document.getElementById('page').hidden);
+  assert.equal(await marked(), 'calls');
+});
+
+check('the page is named by its command, the headline by its metric', async () => {
+  await open();
+  assert.match(await page.title(), /^heaptide: /);
+  assert.equal(await text('title'), await page.title());
+  assert.match(await text('temporary-words'), /at most 1 other allocation of that thread between$/);
+});
+
 check('light and dark', async () => {
   await page.emulateMedia({ colorScheme: 'dark' });
   await open();

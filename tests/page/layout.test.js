@@ -25,7 +25,7 @@ const lines = rustTest.slice(rustTest.indexOf('let expected = concat!(')).split(
 const TINY = [...lines.matchAll(/r#"(.*?)"#,/g)].map((match) => match[1]).join('');
 
 /** A page from "parent frame bytes counts" per node; parent − for none. Frames are one letter. */
-function page(text, { before, kinds = {}, lines = {} } = {}) {
+function page(text, { before, kinds = {}, lines = {}, inverted = false } = {}) {
   const rows = text.trim().split('\n').map((row) => row.trim().split(/\s+/));
   const names = [...new Set(rows.map((row) => row[1]))];
   const amounts = (list) => ({ node: list.map((_, i) => i), bytes: list.map((row) => +row[0]), counts: list.map((row) => +row[1]) });
@@ -38,7 +38,7 @@ function page(text, { before, kinds = {}, lines = {} } = {}) {
     },
     nodes: { back: rows.map((row, i) => (row[0] === '-' ? 0 : i - row[0])), frame: rows.map((row) => names.indexOf(row[1])) },
     metrics: [{ key: 'peak', label: 'Peak', ...amounts(rows.map((row) => [row[2], row[3]])), before: before ? amounts(before) : null }],
-    default_metric: 0, timeline: { seconds: [], live: [], rss: [] }, peak_at_seconds: null,
+    default_metric: 0, inverted, temporary_within: 1, timeline: { seconds: [], live: [], rss: [] }, peak_at_seconds: null,
   }));
 }
 
@@ -71,6 +71,7 @@ test('data of the Rust side are read', () => {
   assert.deepEqual([...data.metrics[0].after.bytes], [0, 12345, 55, 1000]);
   assert.deepEqual([...data.metrics[0].before.counts], [0, 0, 0, 2]);
   assert.equal(data.peakAt, 0.5);
+  assert.deepEqual([data.title, data.inverted, data.temporaryWithin], ['heaptide: job.py', true, 5]);
   assert.equal(data.timeline.live[0], 13400);
 });
 
@@ -87,6 +88,8 @@ test('damaged data are refused with a sentence', () => {
   broken((raw) => { raw.frames.file[0] = 9; }, 'The data of this page are damaged: there is no string 9.');
   broken((raw) => { raw.metrics[0].node[0] = 4; }, 'The data of this page are damaged: there is no node 4.');
   broken((raw) => { raw.metrics = []; }, 'The data of this page are damaged: there is no metric.');
+  broken((raw) => { delete raw.inverted; }, 'The data of this page are damaged: "inverted" is missing.');
+  broken((raw) => { delete raw.temporary_within; }, 'The data of this page are damaged: "temporary_within" is missing.');
   broken((raw) => { raw.timeline.live = []; }, 'The data of this page are damaged: "timeline.live" has 0 values instead of 1.');
   assert.throws(() => readPage(TINY.slice(0, 100)), /not complete JSON; the file may be cut short/);
 });
@@ -295,16 +298,29 @@ test('a hundred thousand nodes are laid out in well under a second', () => {
 
 test('addresses come back as they were', () => {
   const look = { ...firstLook('peak'), metric: 'leaked', unit: 'blocks', inverted: true, byLine: false, interpreter: true, search: '/a&b=#c/', zoom: [3, 14] };
-  const address = toAddress(look, 'peak');
+  const address = toAddress(look, firstLook('peak'));
   assert.equal(address, '#metric=leaked&unit=blocks&view=inverted&lines=merged&interpreter=shown&search=%2Fa%26b%3D%23c%2F&zoom=3.14');
-  assert.deepEqual(fromAddress(address, 'peak', ['peak', 'leaked']), look);
-  assert.equal(toAddress(firstLook('peak'), 'peak'), '#');
+  assert.deepEqual(fromAddress(address, firstLook('peak'), ['peak', 'leaked']), look);
+  assert.equal(toAddress(firstLook('peak'), firstLook('peak')), '#');
 });
 
 test('an address that makes no sense is the first look', () => {
   for (const address of ['', '#', '#zoom=x', '#metric=none', '#%', '#search=%E0%A4%A', '#=&&=']) {
-    assert.deepEqual(fromAddress(address, 'peak', ['peak']), firstLook('peak'));
+    assert.deepEqual(fromAddress(address, firstLook('peak'), ['peak']), firstLook('peak'));
   }
+});
+
+test('a page that opens inverted', () => {
+  const first = firstLook('peak', true);
+  assert.equal(fromAddress('', first, ['peak']).inverted, true);
+  assert.equal(fromAddress('#unit=blocks', first, ['peak']).inverted, true);
+  assert.equal(toAddress(first, first), '#');
+  const turned = { ...first, inverted: false };
+  assert.equal(toAddress(turned, first), '#view=calls');
+  assert.deepEqual(fromAddress('#view=calls', first, ['peak']), turned);
+  assert.deepEqual(fromAddress('#view=table', first, ['peak']), { ...first, table: true });
+  const model = new Model(page(TWO_BRANCHES, { inverted: true }));
+  assert.equal(outline(model.view, model.frames), 'all 67(r 52(a 30(m 30) b 20(m 20) r 2(b 2(m 2))) a 10(m 10) b 5(m 5))');
 });
 
 test('a path leads as far as it can', () => {
@@ -330,6 +346,15 @@ test('counts, shares, times, differences in words', () => {
     ['0.00%', '33.3%', '5.00%', '<0.01%', '100%', '>99.99%', '–']);
   assert.deepEqual([0, 0.0005, 0.85, 12.345, 245, 7380].map(words.duration), ['0 s', '0.5 ms', '850 ms', '12.3 s', '4 min 05 s', '2 h 03 min']);
   assert.deepEqual([1536, 0, -1536].map((n) => words.signed(n, words.humanBytes)), ['+1.5 KiB', '±0', '−1.5 KiB']);
+});
+
+test('temporary is explained by its number', () => {
+  const start = 'freed soon after: by the thread that allocated it, with ';
+  assert.deepEqual([0, 1, 5].map(words.temporaryPhrase), [
+    `${start}no other allocation of that thread between`,
+    `${start}at most 1 other allocation of that thread between`,
+    `${start}at most 5 other allocations of that thread between`,
+  ]);
 });
 
 test('marks that turn or hide text are written out', () => {
@@ -371,7 +396,7 @@ test('a peak among many points is not lost', () => {
 
 test('one block from the data to its rectangle and words', () => {
   const model = new Model(readPage(TINY));
-  model.show({ ...model.look, zoom: [0, 1] });
+  model.show({ ...model.look, inverted: false, zoom: [0, 1] });
   // Sides: before 1 500, after 13 400; widths: 12 345 + 55 + max(1 000, 1 500).
   assert.equal(model.view.columns[model.column][0], 13_900);
   assert.equal(model.nameOf(model.zoomed), 'parse');

@@ -5,7 +5,7 @@
 use crate::names::Names;
 use crate::symbols::{self, Symbols};
 use heaptide_format::capture::FrameDef;
-use heaptide_format::ids::{FrameId, ModuleId, StringId};
+use heaptide_format::ids::{FrameId, StringId};
 use rustc_hash::FxHashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -113,7 +113,8 @@ impl Frames {
             known: FxHashMap::default(),
             frames: Self { places: vec![UNNAMED; names.frames()], ..Self::default() },
         };
-        let mut native: FxHashMap<ModuleId, Vec<(FrameId, u64)>> = FxHashMap::default();
+        // By object: two modules of one file are read once.
+        let mut native: FxHashMap<(&str, &[u8]), Vec<(FrameId, u64)>> = FxHashMap::default();
         for (id, _) in (0u32..).zip(wanted).filter(|(_, wanted)| **wanted) {
             let id = FrameId(id);
             match names.frame(id) {
@@ -123,7 +124,10 @@ impl Frames {
                     let kind = FrameKind::of_python(&file);
                     resolver.add(id, Frame { function, file, line, kind, nameless: false });
                 }
-                FrameDef::Native { module, offset } => native.entry(module).or_default().push((id, offset)),
+                FrameDef::Native { module, offset } => {
+                    let module = names.module(module);
+                    native.entry((names.text(module.path), &module.build_id)).or_default().push((id, offset));
+                }
                 FrameDef::Unknown { address } => {
                     let function = format!("{address:#x}").into();
                     let frame = Frame { function, file: "".into(), line: 0, kind: FrameKind::Unknown, nameless: true };
@@ -133,8 +137,8 @@ impl Frames {
         }
         let mut native: Vec<_> = native.into_iter().collect();
         native.sort_unstable_by_key(|(module, _)| *module);
-        for (module, places) in native {
-            resolver.add_native(module, &places);
+        for ((path, build_id), places) in native {
+            resolver.add_native(path, build_id, &places);
         }
         resolver.frames
     }
@@ -157,9 +161,21 @@ struct Resolver<'n> {
     frames: Frames,
 }
 
+/// Longest name in bytes, as long as a path can be. Every frame's is hashed: a damaged capture could have a hundred
+/// thousand frames of one function whose name is a megabyte.
+const MOST_NAME_BYTES: usize = 4096;
+
+fn shortened(text: &str) -> Arc<str> {
+    if text.len() <= MOST_NAME_BYTES {
+        return text.into();
+    }
+    let end = text.floor_char_boundary(MOST_NAME_BYTES);
+    format!("{}…", &text[..end]).into()
+}
+
 impl Resolver<'_> {
     fn text(&mut self, id: StringId) -> Arc<str> {
-        self.texts.entry(id).or_insert_with(|| self.names.text(id).into()).clone()
+        self.texts.entry(id).or_insert_with(|| shortened(self.names.text(id))).clone()
     }
 
     fn add(&mut self, id: FrameId, frame: Frame) {
@@ -171,12 +187,11 @@ impl Resolver<'_> {
         self.frames.places[id.index()] = place;
     }
 
-    fn add_native(&mut self, module: ModuleId, places: &[(FrameId, u64)]) {
-        let definition = self.names.module(module);
-        let file = self.text(definition.path);
+    fn add_native(&mut self, path: &str, build_id: &[u8], places: &[(FrameId, u64)]) {
+        let file = shortened(path);
         let base = file.rsplit('/').next().unwrap_or(&file).to_owned();
         let offsets: Vec<u64> = places.iter().map(|(_, offset)| *offset).collect();
-        let found = match symbols::functions_at(Path::new(&*file), &definition.build_id, &offsets) {
+        let found = match symbols::functions_at(Path::new(path), build_id, &offsets) {
             Symbols::Found(found) => found,
             Symbols::Changed => {
                 self.frames.notes.push(format!("{file} has changed since the recording: no names from it."));

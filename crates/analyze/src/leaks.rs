@@ -46,11 +46,12 @@ impl Origin {
             let callers = node.parent.map_or(Trace::default(), |parent| traces[parent.index()]);
             traces.push(callers.called(profile.frame(id)));
         }
-        let origins = traces.iter().zip(&profile.in_python).map(|(trace, in_python)| match (profile.python, in_python) {
-            (false, _) => Self::Program,
-            (true, false) => Self::Other,
-            (true, true) => trace.origin(),
-        });
+        let origins =
+            traces.iter().zip(&profile.in_python).map(|(trace, in_python)| match (profile.python, in_python) {
+                (false, _) => Self::Program,
+                (true, false) => Self::Other,
+                (true, true) => trace.origin(),
+            });
         origins.collect()
     }
 }

@@ -77,6 +77,10 @@ impl Replay {
                         *blocks = ImageBlocks::default();
                     }
                 }
+                Event::ProgramEnded(image) => {
+                    names.image(image).ok_or_else(|| undefined("a process"))?;
+                    self.tally.program_ended(image);
+                }
                 Event::FreedUnknown => self.tally.freed_unknown(),
                 block_event => {
                     let (thread, image) = current.ok_or_else(|| undefined("a thread"))?;
@@ -145,7 +149,11 @@ impl Replay {
                 block.size -= bytes;
                 self.images[image.index()].blocks[slot.index()] = Some(block);
             }
-            Event::Thread(_) | Event::Clock(_) | Event::FreedUnknown | Event::ImageEnded(_) => {}
+            Event::Thread(_)
+            | Event::Clock(_)
+            | Event::FreedUnknown
+            | Event::ImageEnded(_)
+            | Event::ProgramEnded(_) => {}
         }
     }
 

@@ -126,8 +126,19 @@ pub fn by_site(profile: &Profile, metric: Metric) -> Vec<SiteAmount> {
 /// What the code of each module asked for in this metric, the largest first. The module is that of the innermost
 /// Python frame, without one the innermost native object: a package, a module of the standard library, a file.
 pub fn by_module(profile: &Profile, metric: Metric) -> Vec<(String, Amount)> {
-    // Names of frames are looked up once a frame, not once a node.
-    let names: Vec<String> = profile.frames.iter().map(|frame| module_of(frame.kind, &frame.file)).collect();
+    // Names are made once a file, not once a frame or node.
+    let mut files: FxHashMap<(&str, FrameKind), usize> = FxHashMap::default();
+    let mut names: Vec<String> = Vec::new();
+    let of_frame: Vec<usize> = profile
+        .frames
+        .iter()
+        .map(|frame| {
+            *files.entry((&*frame.file, frame.kind)).or_insert_with(|| {
+                names.push(module_of(frame.kind, &frame.file));
+                names.len() - 1
+            })
+        })
+        .collect();
     let mut amounts: FxHashMap<&str, Amount> = FxHashMap::default();
     // The innermost Python frame on the path to each node, from callers to callees.
     let mut python: Vec<Option<u32>> = Vec::with_capacity(profile.tree.nodes().len());
@@ -138,7 +149,7 @@ pub fn by_module(profile: &Profile, metric: Metric) -> Vec<(String, Amount)> {
             continue;
         }
         let frame = python.last().copied().flatten().unwrap_or(node.frame);
-        *amounts.entry(&names[frame as usize]).or_default() += own;
+        *amounts.entry(&names[of_frame[frame as usize]]).or_default() += own;
     }
     let mut modules: Vec<_> = amounts.into_iter().map(|(name, amount)| (name.to_owned(), amount)).collect();
     modules.sort_by(|a, b| b.1.bytes.cmp(&a.1.bytes).then_with(|| a.0.cmp(&b.0)));

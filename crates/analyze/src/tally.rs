@@ -55,6 +55,8 @@ struct ImageState {
     generation: u64,
     totals: ImageTotals,
     rows: FxHashMap<StackId, RowId>,
+    /// What it leaked has been noted.
+    program_ended: bool,
 }
 
 /// The running account of all images.
@@ -270,26 +272,40 @@ impl Tally {
         subtract(&mut self.live, gone);
     }
 
-    /// The image is no more; what it had live is leaked, and the tree holds it no longer. Without effect if it has
-    /// ended before.
+    /// The image's own code has ended, its interpreter goes on to tear everything down: what is live now is leaked,
+    /// whatever is released from here on. Without effect the second time and for an image that is not there.
+    pub fn program_ended(&mut self, image: ImageIndex) {
+        let Some(state) = self.images.get_mut(image.index()) else { return };
+        if state.program_ended || state.totals.ended.is_some() {
+            return;
+        }
+        state.program_ended = true;
+        state.totals.leaked = state.live;
+        for row in state.rows.values() {
+            let row = &mut self.rows[row.0 as usize];
+            row.leaked = row.live;
+        }
+    }
+
+    /// The image is no more; what it had live is leaked (unless [`Self::program_ended`] was said before), and the tree
+    /// holds it no longer. Without effect if it has ended before.
     pub fn image_ended(&mut self, image: ImageIndex) {
         let now = self.now;
         self.end(image, Some(now));
     }
 
     fn end(&mut self, image: ImageIndex, when: Option<Nanos>) {
+        self.program_ended(image);
         let Some(state) = self.images.get_mut(image.index()) else { return };
         if state.totals.ended.is_some() {
             return;
         }
         state.totals.ended = when;
-        state.totals.leaked = state.live;
-        self.totals.leaked.bytes = self.totals.leaked.bytes.saturating_add(state.live.bytes);
-        self.totals.leaked.count += state.live.count;
+        self.totals.leaked += state.totals.leaked;
+        self.totals.left += state.live;
         for row in state.rows.values() {
             let row = &mut self.rows[row.0 as usize];
             row.settle(self.generation, state.generation);
-            row.leaked = row.live;
             row.live = Amount::default();
         }
         subtract(&mut self.live, state.live);
@@ -444,6 +460,24 @@ mod tests {
         assert_eq!(account.totals.peak, amount(100, 1));
         assert_eq!(row_of(&account, ImageIndex(0), 1).at_peak, amount(0, 0));
         assert_eq!(row_of(&account, ImageIndex(0), 1).at_image_peak, amount(70, 1));
+    }
+
+    /// 70 live when the program's own code ends, 50 of it torn down; then 9 more.
+    #[test]
+    fn leaked_is_what_was_live_before_the_interpreter_finalized() {
+        let mut tally = Tally::new();
+        let [global, residue, late] = [1, 2, 3].map(|stack| tally.row(IMAGE, StackId(stack)));
+        tally.allocated(global, Allocator::Malloc, 50);
+        tally.allocated(residue, Allocator::Malloc, 20);
+        tally.program_ended(IMAGE);
+        tally.freed(global, Allocator::Malloc, 50);
+        tally.allocated(late, Allocator::Malloc, 9);
+        tally.program_ended(IMAGE);
+        tally.image_ended(IMAGE);
+        let account = tally.finish();
+        assert_eq!((account.totals.leaked, account.totals.left), (amount(70, 2), amount(29, 2)));
+        assert_eq!(account.images[0].leaked, amount(70, 2));
+        assert_eq!([1, 2, 3].map(|s| row_of(&account, IMAGE, s).leaked.bytes), [50, 20, 0]);
     }
 
     #[test]

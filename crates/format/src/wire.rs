@@ -62,6 +62,8 @@ pub mod definition {
     pub const NATIVE_NODE: u64 = 1;
     /// A part of a blob. Word 0: `last << 48 | blob kind << 40 | length in bytes`; the bytes follow, padded to words.
     pub const BLOB: u64 = 2;
+    /// The interpreter begins to finalize: the program's own code has ended. Two words, both without content.
+    pub const FINALIZING: u64 = 3;
 }
 
 /// What a blob holds; all integers little-endian.

@@ -483,6 +483,14 @@ impl Session {
                     self.read_blob(index, image, kind, &blob);
                 }
             }
+            definition::FINALIZING => {
+                let image = images[image].index;
+                self.tally.program_ended(image);
+                self.write(|writer| {
+                    writer.mark(Event::ProgramEnded(image));
+                    Ok(())
+                });
+            }
             _ => self.inconsistent += 1,
         }
     }

@@ -1,7 +1,7 @@
 //! `diff`: what grew and what shrank from one capture to another.
 
 use crate::context::{Context, Style, title};
-use crate::json::{self, Head, JsonAmount, JsonFrame};
+use crate::json::{self, Head, JsonAmount, JsonStack};
 use crate::leaks::write_stack;
 use crate::table::Table;
 use crate::units::{count, signed_count, signed_size, size, visible};
@@ -98,8 +98,7 @@ struct Total {
 struct JsonChange<'a> {
     before: JsonAmount,
     after: JsonAmount,
-    /// Innermost first.
-    frames: Vec<JsonFrame<'a>>,
+    frames: JsonStack<'a>,
 }
 
 /// Writes the same as JSON; the head is that of the capture after.
@@ -121,7 +120,7 @@ pub fn write_json(
     let change = |change: Change| JsonChange {
         before: change.before.into(),
         after: change.after.into(),
-        frames: diff.path(change.node).map(Into::into).collect(),
+        frames: JsonStack { tree: &diff.tree, frames: &diff.frames, node: change.node },
     };
     let report = Report {
         head: Head::new("diff", after),

@@ -4,25 +4,45 @@ use crate::context::{frame, short_file};
 use crate::units::visible;
 use heaptide_analyze::frames::Frame;
 use heaptide_analyze::profile::{Metric, Profile};
+use heaptide_format::capture::summary::Amount;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// Writes one metric. Outermost frame first; `inverted`: innermost first, so that a flame graph of it grows from the
-/// allocations.
+/// allocations. As long as the stacks are: for a deep recursion that is the square of its depth.
 ///
 /// # Errors
 /// Those of writing.
 pub fn write(profile: &Profile, metric: Metric, inverted: bool, out: &mut dyn Write) -> io::Result<()> {
-    let labels: Vec<String> = profile.frames.iter().map(label).collect();
+    write_first(usize::MAX, profile, metric, inverted, out)
+}
+
+/// The same of the first so many frames of each stack, at least one.
+///
+/// # Errors
+/// Those of writing.
+pub(crate) fn write_first(
+    most_frames: usize,
+    profile: &Profile,
+    metric: Metric,
+    inverted: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let labels = Labels::of(&profile.frames);
+    let own = match inverted {
+        true => profile.own(metric),
+        false => of_outermost(most_frames, profile, metric),
+    };
     let mut frames: Vec<u32> = Vec::new();
-    for (node, own) in profile.nodes().zip(profile.own(metric)).filter(|(_, own)| own.bytes > 0) {
+    for (node, own) in profile.nodes().zip(own).filter(|(_, own)| own.bytes > 0) {
         frames.clear();
-        frames.extend(profile.tree.path(node));
+        frames.extend(profile.tree.path(node).take(if inverted { most_frames } else { usize::MAX }));
         if !inverted {
             frames.reverse();
         }
         for (index, frame) in frames.iter().enumerate() {
             let separator = if index > 0 { ";" } else { "" };
-            write!(out, "{separator}{}", labels[*frame as usize])?;
+            write!(out, "{separator}{}", labels.get(*frame))?;
         }
         writeln!(out, " {}", own.bytes)?;
     }
@@ -31,6 +51,52 @@ pub fn write(profile: &Profile, metric: Metric, inverted: bool, out: &mut dyn Wr
         writeln!(out, "[no stack] {bare}")?;
     }
     Ok(())
+}
+
+/// Own amounts by node, those of deeper nodes given to their caller at this depth.
+fn of_outermost(most_frames: usize, profile: &Profile, metric: Metric) -> Vec<Amount> {
+    let mut own = profile.own(metric);
+    let nodes = profile.tree.nodes();
+    let mut depths: Vec<usize> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        depths.push(node.parent.map_or(1, |parent| depths[parent.index()] + 1));
+    }
+    // Callees stand behind their callers, so what they give has been given to them before.
+    for (index, node) in nodes.iter().enumerate().rev().filter(|(index, _)| depths[*index] > most_frames) {
+        if let Some(parent) = node.parent {
+            let amount = std::mem::take(&mut own[index]);
+            own[parent.index()] += amount;
+        }
+    }
+    own
+}
+
+/// Frames in words, made once as far as that needs no more than [`MOST_LABEL_BYTES`].
+struct Labels<'f> {
+    frames: &'f [Frame],
+    made: Vec<String>,
+}
+
+/// Far more than the names of any program.
+const MOST_LABEL_BYTES: usize = 64 << 20;
+
+impl<'f> Labels<'f> {
+    fn of(frames: &'f [Frame]) -> Self {
+        let mut left = MOST_LABEL_BYTES;
+        let made = frames.iter().map_while(|frame| {
+            let label = label(frame);
+            left = left.checked_sub(label.len())?;
+            Some(label)
+        });
+        Self { frames, made: made.collect() }
+    }
+
+    fn get(&self, frame: u32) -> Cow<'_, str> {
+        match self.made.get(frame as usize) {
+            Some(label) => Cow::Borrowed(label),
+            None => Cow::Owned(label(&self.frames[frame as usize])),
+        }
+    }
 }
 
 /// A frame without the character that separates frames. Lines of native code are not known, their object is.

@@ -10,6 +10,7 @@ mod data;
 mod sha256;
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// Everything one page shows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,9 +44,9 @@ pub struct FlamePage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageFrame {
     /// Name of the function, demangled; empty: not known. Any text is harmless here.
-    pub function: String,
+    pub function: Arc<str>,
     /// Path of its source file, or of the library for a native frame without one; empty: not known.
-    pub file: String,
+    pub file: Arc<str>,
     /// Line in `file`, from 1; 0: not known.
     pub line: u32,
     /// Whose code it is; gives the colour.

@@ -2,6 +2,7 @@
 //! of the old ones would misunderstand the new.
 
 use crate::context::Context;
+use heaptide_analyze::call_tree::{CallTree, NodeId};
 use heaptide_analyze::frames::Frame;
 use heaptide_format::capture::summary::Amount;
 use serde::{Serialize, Serializer};
@@ -70,12 +71,20 @@ impl<'a> From<&'a Frame> for JsonFrame<'a> {
     }
 }
 
-/// A stack, made into JSON frame by frame: all stacks of a deep recursion at once would be out of proportion.
-pub struct JsonStack<I>(pub I);
+/// A stack, innermost frame first. It is walked while it is written: the stacks of a deep recursion, all at once, would
+/// need memory out of proportion.
+pub struct JsonStack<'a> {
+    /// Where it is.
+    pub tree: &'a CallTree,
+    /// The frames of the tree.
+    pub frames: &'a [Frame],
+    /// Its innermost node.
+    pub node: NodeId,
+}
 
-impl<'a, I: Iterator<Item = &'a Frame> + Clone> Serialize for JsonStack<I> {
+impl Serialize for JsonStack<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.clone().map(JsonFrame::from))
+        serializer.collect_seq(self.tree.path(self.node).map(|frame| JsonFrame::from(&self.frames[frame as usize])))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `leaks`: what was live at the end, the program's own first.
 
 use crate::context::{Context, Style, frame, headline, place};
-use crate::json::{self, Head, JsonAmount, JsonFrame};
+use crate::json::{self, Head, JsonAmount, JsonFrame, JsonStack};
 use crate::table::Table;
 use crate::units::{count, share, size, visible};
 use heaptide_analyze::leaks::{Leak, Leaks, Origin};
@@ -124,8 +124,7 @@ struct Stack<'a> {
     #[serde(flatten)]
     amount: JsonAmount,
     origin: &'static str,
-    /// Innermost first.
-    frames: Vec<JsonFrame<'a>>,
+    frames: JsonStack<'a>,
 }
 
 /// Writes the same as JSON.
@@ -147,7 +146,7 @@ pub fn write_json(
     let stack = |leak: &Leak| Stack {
         amount: leak.amount.into(),
         origin: leak.origin.name(),
-        frames: profile.path(leak.node).map(Into::into).collect(),
+        frames: JsonStack { tree: &profile.tree, frames: &profile.frames, node: leak.node },
     };
     let report = Report {
         head: Head::new("leaks", context),

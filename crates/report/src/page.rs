@@ -110,7 +110,7 @@ fn page_frame(frame: &Frame) -> PageFrame {
         FrameKind::Native => PageKind::Native,
         FrameKind::Unknown => PageKind::Unknown,
     };
-    PageFrame { function: frame.function.to_string(), file: frame.file.to_string(), line: frame.line, kind }
+    PageFrame { function: frame.function.clone(), file: frame.file.clone(), line: frame.line, kind }
 }
 
 fn page_nodes(tree: &CallTree) -> Vec<PageNode> {
@@ -139,8 +139,7 @@ fn add_bare(page: &mut FlamePage, after: &AmountsOf, before: Option<&AmountsOf>)
     if *after == none && before.is_none_or(|before| *before == none) {
         return;
     }
-    let function = "[no stack]".to_owned();
-    page.frames.push(PageFrame { function, file: String::new(), line: 0, kind: PageKind::Unknown });
+    page.frames.push(PageFrame { function: "[no stack]".into(), file: "".into(), line: 0, kind: PageKind::Unknown });
     page.nodes.push(PageNode { parent: None, frame: page.frames.len() as u32 - 1 });
     for (metric, of) in page.metrics.iter_mut().zip(Metric::ALL) {
         metric.bytes.push(after.of(of).bytes);

@@ -142,6 +142,7 @@ impl<'o, W: Write> Printer<'o, W> {
             Event::Shrunk { slot, bytes } => self.line("shrunk", fields![ "slot": slot, "bytes": bytes ]),
             Event::FreedUnknown => self.line("freed_unknown", fields![]),
             Event::ImageEnded(image) => self.line("image_ended", fields![ "image": image ]),
+            Event::ProgramEnded(image) => self.line("program_ended", fields![ "image": image ]),
         }
     }
 

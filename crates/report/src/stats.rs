@@ -69,6 +69,9 @@ fn write_totals(context: &Context<'_>, totals: &Totals, out: &mut dyn Write) -> 
     let mut line = |name: &str, value: String| writeln!(out, "{name:<14}{value}");
     line("peak", format!("{}, {} after the start", amount(totals.peak), time(totals.peak_at)))?;
     line("at the end", amount(totals.leaked))?;
+    if totals.left != totals.leaked {
+        line("after clean-up", format!("{}, when interpreters had finalized", amount(totals.left)))?;
+    }
     let allocated = totals.allocated;
     line("allocated", format!("{} in {} allocations", size(allocated.bytes), count(allocated.count)))?;
     line("freed", format!("{} blocks, and {} that were never seen", count(totals.freed), count(totals.freed_unknown)))?;
@@ -183,6 +186,7 @@ struct Report<'a> {
     peak: JsonAmount,
     peak_at_ns: u64,
     leaked: JsonAmount,
+    left: JsonAmount,
     allocated: JsonAmount,
     freed: u64,
     freed_unknown: u64,
@@ -297,6 +301,7 @@ pub fn write_json(
         peak: totals.peak.into(),
         peak_at_ns: totals.peak_at.0,
         leaked: totals.leaked.into(),
+        left: totals.left.into(),
         allocated: totals.allocated.into(),
         freed: totals.freed,
         freed_unknown: totals.freed_unknown,

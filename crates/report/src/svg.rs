@@ -30,11 +30,44 @@ pub fn write(
     options.hash = true;
     options.min_width = LEAST_PERCENT;
     options.direction = if inverted { Direction::Inverted } else { Direction::Straight };
-    let mut lines = Vec::new();
-    folded::write(profile, metric, inverted, &mut lines)?;
+    let mut lines = stacks(profile, metric, inverted)?;
     if lines.is_empty() {
         // inferno takes a graph without stacks for an error.
         lines.extend_from_slice(b"nothing 1\n");
     }
     flamegraph::from_reader(&mut options, &lines[..], out).map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// What inferno is given at most. It wants all stacks at once: of a recursion of 10 000 calls that each hold a block,
+/// they are gigabytes.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Folded stacks, whole if there is room for that, else their first frames: no picture is a thousand frames high.
+fn stacks(profile: &Profile, metric: Metric, inverted: bool) -> io::Result<Vec<u8>> {
+    for most_frames in [usize::MAX, 2048, 512, 128, 32, 8, 1] {
+        let mut lines = Bounded(Vec::new());
+        match folded::write_first(most_frames, profile, metric, inverted, &mut lines) {
+            Ok(()) => return Ok(lines.0),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, "there are too many stacks for a picture"))
+}
+
+/// Bytes, up to [`MOST_BYTES`] of them.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

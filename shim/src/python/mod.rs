@@ -16,6 +16,9 @@ use offsets::Offsets;
 
 static OFFSETS: AtomicPtr<Offsets> = AtomicPtr::new(core::ptr::null_mut());
 static VERSION: AtomicU32 = AtomicU32::new(0);
+static NEVER: AtomicUsize = AtomicUsize::new(0);
+/// The interpreter's word that says that it finalizes; [`NEVER`] without interpreter, and after it has said so.
+static FINALIZING: AtomicPtr<AtomicUsize> = AtomicPtr::new(core::ptr::from_ref(&NEVER).cast_mut());
 static THIS_THREAD_STATE: AtomicUsize = AtomicUsize::new(0);
 
 /// Looks for an interpreter in the program and the libraries it is linked with. Once, before any thread is claimed.
@@ -30,6 +33,11 @@ pub fn detect() {
     let Some(offsets) = offsets::of_version(version) else { return };
     THIS_THREAD_STATE.store(this_thread_state.as_ptr() as usize, Ordering::Relaxed);
     codes::watch_deaths(code_type, offsets);
+    if let Some(runtime) = real::symbol(c"_PyRuntime") {
+        // SAFETY: a pointer inside the interpreter's static structure, by the version's row; aligned as pointers are.
+        let finalizing = unsafe { runtime.add(offsets.runtime_finalizing).cast::<AtomicUsize>() };
+        FINALIZING.store(finalizing.as_ptr(), Ordering::Relaxed);
+    }
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
     if process::has_option(option::PYTHON_ALLOCATORS) {
         allocators::prepare();
@@ -59,6 +67,21 @@ fn read_version() -> Option<u16> {
     let mut number =
         || numbers.next()?.iter().try_fold(0u16, |n, d| n.checked_mul(10)?.checked_add(u16::from(d - b'0')));
     Some(number()? << 8 | number()?)
+}
+
+/// True once, when the interpreter has begun to finalize: the program's own code has ended, and what it still holds is
+/// about to be torn down. Asked at each release, because that is what a teardown begins with.
+#[inline(always)]
+pub fn begins_to_finalize() -> bool {
+    // SAFETY: the interpreter's own word, which lives as long as the process, or `NEVER`.
+    let finalizing = unsafe { &*FINALIZING.load(Ordering::Relaxed) };
+    finalizing.load(Ordering::Relaxed) != 0 && forget_finalizing()
+}
+
+#[cold]
+fn forget_finalizing() -> bool {
+    let never = core::ptr::from_ref(&NEVER).cast_mut();
+    FINALIZING.swap(never, Ordering::Relaxed) != never
 }
 
 /// Whether there is an interpreter whose stacks can be read.

@@ -8,6 +8,8 @@
 pub struct Offsets {
     /// `major << 8 | minor`.
     pub version: u16,
+    /// `_PyRuntime`: not null once finalization has begun.
+    pub runtime_finalizing: usize,
     /// `PyThreadState`: the innermost frame, or the structure that has it.
     pub thread_frame: usize,
     /// In 3.11 and 3.12 `thread_frame` leads to a `_PyCFrame`, which has the frame here.
@@ -50,6 +52,7 @@ pub const TYPE_DEALLOC: usize = 48;
 /// 3.8.
 pub const PYTHON_3_8: Offsets = Offsets {
     version: 0x0308,
+    runtime_finalizing: 16,
     thread_frame: 24,
     cframe_frame: None,
     frame_previous: 24,
@@ -74,6 +77,7 @@ pub const PYTHON_3_10: Offsets = Offsets { version: 0x030A, frame_instruction: 9
 /// 3.11.
 pub const PYTHON_3_11: Offsets = Offsets {
     version: 0x030B,
+    runtime_finalizing: 24,
     thread_frame: 56,
     cframe_frame: Some(8),
     frame_previous: 48,
@@ -92,6 +96,7 @@ pub const PYTHON_3_11: Offsets = Offsets {
 /// 3.12.
 pub const PYTHON_3_12: Offsets = Offsets {
     version: 0x030C,
+    runtime_finalizing: 24,
     thread_frame: 56,
     cframe_frame: Some(0),
     frame_previous: 8,
@@ -108,8 +113,14 @@ pub const PYTHON_3_12: Offsets = Offsets {
 };
 
 /// 3.13.
-pub const PYTHON_3_13: Offsets =
-    Offsets { version: 0x030D, thread_frame: 72, cframe_frame: None, code_first_instruction: Some(200), ..PYTHON_3_12 };
+pub const PYTHON_3_13: Offsets = Offsets {
+    version: 0x030D,
+    runtime_finalizing: 608,
+    thread_frame: 72,
+    cframe_frame: None,
+    code_first_instruction: Some(200),
+    ..PYTHON_3_12
+};
 
 static ROWS: [Offsets; 6] = [PYTHON_3_8, PYTHON_3_9, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13];
 

@@ -17,11 +17,11 @@
 //! | sizes | new with a size | LEB128 |
 //! | stacks | new with a stack | LEB128 of the zigzagged difference to the new one with a stack before, at first to 0 |
 //! | slots | event with a slot | LEB128 of the zigzagged difference to the event with a slot before, at first to 0 |
-//! | others | control | LEB128 of thread, nanoseconds since the previous clock (at first since 0), image |
+//! | others | control | LEB128 of thread, nanoseconds since the previous clock (at first since 0), image, image |
 //!
 //! | operation | event | has |
 //! |---|---|---|
-//! | 0 | control: detail 0 thread, 1 clock, 2 image end | |
+//! | 0 | control: detail 0 thread, 1 clock, 2 image end, 3 program end | |
 //! | 1 | allocated | size, stack |
 //! | 2 | freed: symbol 0, never written as an operation | slot |
 //! | 3 | reallocated | size, stack, slot |
@@ -78,6 +78,8 @@ pub enum Event {
     FreedUnknown,
     /// The image ended; all its blocks went with it.
     ImageEnded(ImageIndex),
+    /// The image's own code has ended and its interpreter begins to finalize: what is live now is what it leaked.
+    ProgramEnded(ImageIndex),
 }
 
 mod operation {
@@ -90,6 +92,7 @@ mod operation {
     pub const THREAD: u8 = 0;
     pub const CLOCK: u8 = 1;
     pub const IMAGE_ENDED: u8 = 2;
+    pub const PROGRAM_ENDED: u8 = 3;
 }
 
 mod symbol {
@@ -223,6 +226,7 @@ impl EventBlock {
                 self.last_clock = time.0;
             }
             Event::ImageEnded(image) => self.control(operation::IMAGE_ENDED, u64::from(image.0)),
+            Event::ProgramEnded(image) => self.control(operation::PROGRAM_ENDED, u64::from(image.0)),
         }
     }
 
@@ -351,6 +355,7 @@ impl<'a> EventReader<'a> {
                 Event::Clock(Nanos(self.last_clock))
             }
             operation::IMAGE_ENDED => Event::ImageEnded(ImageIndex(u32::try_from(value).ok()?)),
+            operation::PROGRAM_ENDED => Event::ProgramEnded(ImageIndex(u32::try_from(value).ok()?)),
             _ => return None,
         })
     }
@@ -542,6 +547,7 @@ mod tests {
             (any::<u32>(), any::<u64>()).prop_map(|(slot, bytes)| Event::Shrunk { slot: Slot(slot), bytes }),
             Just(Event::FreedUnknown),
             any::<u32>().prop_map(|image| Event::ImageEnded(ImageIndex(image))),
+            any::<u32>().prop_map(|image| Event::ProgramEnded(ImageIndex(image))),
         ]
     }
 

@@ -48,6 +48,6 @@ pub fn encode_meta<T: Serialize>(value: &T) -> Vec<u8> {
 pub fn decode_meta<T: DeserializeOwned>(bytes: &[u8], offset: u64) -> Result<T, ReadError> {
     match bincode::serde::decode_from_slice(bytes, config()) {
         Ok((value, _)) => Ok(value),
-        Err(error) => Err(ReadError::BadBlock { offset, what: error.to_string() }),
+        Err(error) => Err(ReadError::BadBlock { offset, what: format!("its content cannot be decoded ({error})") }),
     }
 }

@@ -64,7 +64,7 @@ pub struct Row {
     pub at_peak: Amount,
     /// Live at the instant of most live bytes of this image.
     pub at_image_peak: Amount,
-    /// Live at the end of the image.
+    /// Live when the image's own code had ended: when its interpreter began to finalize, else at its end.
     pub leaked: Amount,
     /// Freed by the same thread with no other allocation of that thread between.
     pub temporary: Amount,
@@ -89,8 +89,11 @@ pub struct Totals {
     pub peak: Amount,
     /// When that was.
     pub peak_at: Nanos,
-    /// Live at the end, all images together, each at its own end.
+    /// Live when the programs' own code had ended, all images together: when an interpreter began to finalize, else at
+    /// the end of the process.
     pub leaked: Amount,
+    /// Live at the very end of the processes, after their interpreters had finalized.
+    pub left: Amount,
     /// Most resident bytes of the whole tree seen by sampling, without the tracer's own.
     pub peak_rss: u64,
     /// Length of the run.
@@ -143,7 +146,7 @@ pub struct ImageTotals {
     pub peak: Amount,
     /// When that was.
     pub peak_at: Nanos,
-    /// Live at its end.
+    /// Live when its own code had ended: when its interpreter began to finalize, else at its end.
     pub leaked: Amount,
     /// When it ended; `None` if it had not when the recording did.
     pub ended: Option<Nanos>,

@@ -110,8 +110,8 @@ pub(super) fn to_json(page: &FlamePage) -> io::Result<String> {
         })
     };
     let frames = FrameColumns {
-        function: page.frames.iter().map(|frame| intern(frame.function.as_str())).collect(),
-        file: page.frames.iter().map(|frame| intern(frame.file.as_str())).collect(),
+        function: page.frames.iter().map(|frame| intern(&*frame.function)).collect(),
+        file: page.frames.iter().map(|frame| intern(&*frame.file)).collect(),
         line: page.frames.iter().map(|frame| frame.line).collect(),
         kind: page.frames.iter().map(|frame| frame.kind as u8).collect(),
     };

@@ -125,8 +125,8 @@ pub(super) fn page(node_count: u32, difference: bool) -> FlamePage {
 /// The frames, and for each the index of its part.
 fn frames(dice: &mut Dice) -> (Vec<PageFrame>, Vec<usize>) {
     let module = PageFrame {
-        function: "<module>".to_owned(),
-        file: "/srv/shop/jobs/__main__.py".to_owned(),
+        function: "<module>".into(),
+        file: "/srv/shop/jobs/__main__.py".into(),
         line: 14,
         kind: FrameKind::Project,
     };
@@ -138,7 +138,7 @@ fn frames(dice: &mut Dice) -> (Vec<PageFrame>, Vec<usize>) {
             let line_known = !matches!(kind, FrameKind::Native | FrameKind::Unknown);
             for _ in 0..if line_known { 3 } else { 1 } {
                 let line = if line_known { 10 + dice.roll(900) as u32 } else { 0 };
-                frames.push(PageFrame { function: (*function).to_owned(), file: file.clone(), line, kind });
+                frames.push(PageFrame { function: (*function).into(), file: file.as_str().into(), line, kind });
                 parts.push(part);
             }
         }
@@ -222,8 +222,8 @@ pub(super) fn hostile_page() -> FlamePage {
         "\\u003c & &lt; 名前 🌊",
     ];
     for (index, frame) in page.frames.iter_mut().enumerate() {
-        frame.function = texts[index % texts.len()].to_owned();
-        frame.file = texts[(index + 3) % texts.len()].to_owned();
+        frame.function = texts[index % texts.len()].into();
+        frame.file = texts[(index + 3) % texts.len()].into();
     }
     page.title = texts.concat();
     page.facts = texts.map(|text| (text.to_owned(), text.to_owned())).into();

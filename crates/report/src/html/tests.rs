@@ -22,8 +22,8 @@ fn data_of(html: &str) -> &str {
 /// main → {parse (12 345 bytes in 3 blocks), read (1 000 in 1)}, parse → read (55 in 1).
 fn tiny_page() -> FlamePage {
     let frame = |function: &str, line| PageFrame {
-        function: function.to_owned(),
-        file: "job.py".to_owned(),
+        function: function.into(),
+        file: "job.py".into(),
         line,
         kind: FrameKind::Project,
     };
