@@ -92,6 +92,16 @@ pub unsafe extern "C" fn free_aligned_sized(block: *mut c_void, _alignment: usiz
     unsafe { hooks::free(block) }
 }
 
+/// dlclose(3)
+///
+/// # Safety
+/// As for dlclose(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
+    // SAFETY: passed on unchanged.
+    unsafe { hooks::dlclose(handle) }
+}
+
 /// munmap(2)
 ///
 /// # Safety

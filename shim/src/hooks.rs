@@ -9,6 +9,7 @@
 //!   fails, the second record says so and the old block is alive as if nothing had happened.
 
 use crate::events;
+use crate::native;
 use crate::python::allocators;
 use crate::real::{self, bootstrap};
 use crate::thread;
@@ -183,6 +184,11 @@ pub unsafe extern "C" fn pvalloc(size: usize, caller: usize) -> *mut c_void {
 
 const PAGE: usize = 4096;
 
+/// What the kernel makes of a length; one that has no whole pages above it makes the call fail.
+fn whole_pages(length: usize) -> usize {
+    length.checked_next_multiple_of(PAGE).unwrap_or(0)
+}
+
 /// Size of pymalloc's arenas: 256 KiB up to 3.9, 1 MiB from 3.10 on.
 const ARENAS: [usize; 2] = [256 << 10, 1 << 20];
 
@@ -201,14 +207,14 @@ pub unsafe extern "C" fn mmap(
 ) -> *mut c_void {
     let mut guard = thread::enter();
     let anonymous = flags & libc::MAP_ANONYMOUS != 0;
-    if guard.is_some() && anonymous && allocators::is_wanted() && ARENAS.contains(&length) {
-        // The interpreter's first arena: from now on its blocks are recorded one by one.
+    if guard.is_some() && anonymous && ARENAS.contains(&length) && allocators::is_arena(caller) {
+        // Its blocks are recorded one by one.
         allocators::install();
         guard = None;
     }
     if let (Some(guard), true) = (&mut guard, flags & libc::MAP_FIXED != 0) {
         // It replaces whatever lies there.
-        events::unmapping(guard, address as usize, length.next_multiple_of(PAGE));
+        events::unmapping(guard, address as usize, whole_pages(length));
     }
     // SAFETY: passed on unchanged.
     let block = unsafe { real::mmap(address, length, protection, flags, file, offset) };
@@ -224,6 +230,17 @@ pub unsafe extern "C" fn mmap(
     block
 }
 
+/// `dlclose`: another library may come to lie where the closed one was.
+///
+/// # Safety
+/// As for dlclose(3).
+pub unsafe fn dlclose(handle: *mut c_void) -> c_int {
+    // SAFETY: passed on unchanged.
+    let result = unsafe { real::dlclose(handle) };
+    native::libraries_changed();
+    result
+}
+
 /// `munmap`.
 ///
 /// # Safety
@@ -232,7 +249,7 @@ pub unsafe fn munmap(address: *mut c_void, length: usize) -> c_int {
     let mut guard = thread::enter();
     // An invalid call changes nothing; the kernel refuses these two.
     if let (Some(guard), true) = (&mut guard, (address as usize).is_multiple_of(PAGE) && length != 0) {
-        events::unmapping(guard, address as usize, length.next_multiple_of(PAGE));
+        events::unmapping(guard, address as usize, whole_pages(length));
     }
     // SAFETY: passed on unchanged.
     unsafe { real::munmap(address, length) }
@@ -253,9 +270,9 @@ pub unsafe extern "C" fn mremap(
     let mut guard = thread::enter();
     if let Some(guard) = &mut guard {
         if flags & libc::MREMAP_FIXED != 0 {
-            events::unmapping(guard, fixed as usize, length.next_multiple_of(PAGE));
+            events::unmapping(guard, fixed as usize, whole_pages(length));
         }
-        events::remapping(guard, old as usize, old_length.next_multiple_of(PAGE));
+        events::remapping(guard, old as usize, whole_pages(old_length));
     }
     // SAFETY: passed on unchanged.
     let block = unsafe { real::mremap(old, old_length, length, flags, fixed) };

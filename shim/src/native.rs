@@ -4,8 +4,8 @@
 //! object that allocates, never in the common case; no loader lock is taken.
 
 use crate::memory::Pages;
-use crate::sys;
 use crate::thread::Thread;
+use crate::{process, sys};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use heaptide_format::wire::BlobKind;
@@ -20,8 +20,24 @@ struct Module {
     path: (usize, usize),
 }
 
+/// Times a library was closed: what is known of addresses holds for one of these periods.
+static PERIOD: AtomicU32 = AtomicU32::new(0);
+
+/// A library was closed.
+pub fn libraries_changed() {
+    PERIOD.fetch_add(1, Ordering::Release);
+}
+
+/// The period that addresses are known for. Small: libraries are closed rarely.
+#[inline(always)]
+pub fn period() -> u32 {
+    PERIOD.load(Ordering::Relaxed)
+}
+
 #[repr(C)]
 struct Tables {
+    /// When `modules` was read.
+    period: u32,
     modules: Pages<Module>,
     paths: Pages<u8>,
 }
@@ -54,7 +70,8 @@ pub fn define_module(thread: &mut Thread, address: u64) {
     let process = thread.process();
     let ring = &mut thread.ring;
     process.modules.with(|tables| {
-        if tables.find(address).is_none() {
+        if tables.period != period() || tables.find(address).is_none() {
+            tables.period = period();
             tables.read_maps();
         }
         if let Some(module) = tables.find(address) {
@@ -64,6 +81,19 @@ pub fn define_module(thread: &mut Thread, address: u64) {
             ring.put_blob(BlobKind::Module, &[&start, &end, &module.file_offset.to_le_bytes(), path]);
         }
     });
+}
+
+/// Whether two addresses lie in one executable mapping of a file.
+#[cold]
+pub fn in_same_object(process: Option<&process::State>, one: u64, other: u64) -> bool {
+    process.is_some_and(|process| {
+        process.modules.with(|tables| {
+            if tables.find(other).is_none() {
+                tables.read_maps();
+            }
+            tables.find(other).is_some_and(|module| (module.start..module.end).contains(&one))
+        })
+    })
 }
 
 impl Tables {

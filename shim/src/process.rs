@@ -44,7 +44,22 @@ unsafe extern "C" {
     static environ: *const *const u8;
 }
 
-/// Runs as a constructor of the library, for programs that allocate nothing before `main`.
+unsafe extern "C" {
+    fn __register_atfork(
+        prepare: Option<extern "C" fn()>,
+        parent: Option<extern "C" fn()>,
+        child: Option<extern "C" fn()>,
+        library: *mut core::ffi::c_void,
+    ) -> core::ffi::c_int;
+}
+
+/// Has forked children register at once: one that only waits for a while must be known before its parent ends.
+fn announce_children() {
+    // SAFETY: what pthread_atfork(3) calls; without a library's handle the handler stays for good, as this library does.
+    unsafe { __register_atfork(None, None, Some(constructor), core::ptr::null_mut()) };
+}
+
+/// Runs as a constructor of the library, for programs that allocate nothing before `main`, and in a forked child.
 extern "C" fn constructor() {
     drop(thread::enter());
 }
@@ -98,6 +113,7 @@ fn connect() -> Option<()> {
     }
     real::resolve();
     let connected = try_connect();
+    real::forget_errors();
     CONNECTION.store(if connected.is_some() { CONNECTED } else { OFF }, Ordering::Release);
     connected
 }
@@ -130,6 +146,7 @@ fn try_connect() -> Option<()> {
     SLABS[0].store(slab.as_ptr(), Ordering::Release);
     STATE.store(state.cast().as_ptr(), Ordering::Release);
     thread::prepare();
+    announce_children();
     python::detect();
     Some(())
 }

@@ -50,10 +50,12 @@ real! {
     12 mremap(old: Pointer, old_length: usize, length: usize, flags: c_int, fixed: Pointer) -> Pointer, else libc::MAP_FAILED;
     13 brk(end: Pointer) -> c_int, else -1;
     14 sbrk(increment: libc::intptr_t) -> Pointer, else usize::MAX as Pointer;
+    15 dlclose(handle: Pointer) -> c_int, else -1;
 }
 
 unsafe extern "C" {
     fn dlsym(handle: Pointer, name: *const c_char) -> Pointer;
+    fn dlerror() -> *mut c_char;
 }
 
 /// A block that cannot be released yet stays.
@@ -66,6 +68,19 @@ pub fn resolve() {
         // SAFETY: `name` ends with NUL.
         let address = unsafe { dlsym(libc::RTLD_NEXT, name.as_ptr().cast()) };
         slot.store(address as usize, Ordering::Release);
+    }
+    // A preloaded allocator may look its own next functions up at its first call. Let it do so now: later the dynamic
+    // linker may hold the text of an error, which it releases at the next look-up, which would then never end.
+    // SAFETY: releasing null does nothing else.
+    unsafe { free(core::ptr::null_mut()) };
+}
+
+/// Forgets the errors of looking up what is not there: the program must not find them, nor a preloaded allocator be
+/// called to release their texts when it looks something up itself.
+pub fn forget_errors() {
+    for _ in 0..2 {
+        // SAFETY: no precondition. The first call hands the error over, the second releases its text.
+        unsafe { dlerror() };
     }
 }
 

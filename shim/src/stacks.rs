@@ -4,6 +4,7 @@
 //! table; a new one is written to the ring before the first event that uses it.
 
 use crate::memory::Pages;
+use crate::native;
 use crate::ring::Writer;
 use heaptide_format::wire::{definition, kind, word0};
 
@@ -31,8 +32,8 @@ const NATIVE: u64 = 1 << 63;
 pub struct Stacks {
     table: Pages<Entry>,
     nodes: usize,
-    /// Native frames recur at once more often than not: the last one is kept apart.
-    last_native: (u64, Node),
+    /// Native frames recur at once more often than not: the last one is kept apart, with the period it is known for.
+    last_native: (u64, Node, u32),
 }
 
 impl Stacks {
@@ -45,7 +46,7 @@ impl Stacks {
     pub fn clear(&mut self) {
         self.table.truncate(0);
         self.nodes = 0;
-        self.last_native = (0, 0);
+        self.last_native = (0, 0, 0);
     }
 
     /// The stack of a Python frame called from `parent`. `None` if it could not be defined.
@@ -60,19 +61,28 @@ impl Stacks {
     /// The stack of one native frame, if it has been defined.
     #[inline(always)]
     pub fn known_native(&mut self, address: u64) -> Option<Node> {
-        if self.last_native.0 == address { Some(self.last_native.1) } else { self.find_native(address) }
+        let (known, node, period) = self.last_native;
+        if known == address && period == native::period() { Some(node) } else { self.find_native(address) }
     }
 
     #[inline(never)]
     fn find_native(&mut self, address: u64) -> Option<Node> {
-        self.last_native = (address, self.find(0, address | NATIVE).ok()?);
-        Some(self.last_native.1)
+        let period = native::period();
+        let node = self.find(period, address | NATIVE).ok()?;
+        self.last_native = (address, node, period);
+        Some(node)
     }
 
     /// Defines the stack of one native frame. `None` if it could not be.
     #[cold]
     pub fn define_native(&mut self, ring: &mut Writer, address: u64) -> Option<Node> {
-        self.define(ring, 0, address | NATIVE, [word0(kind::DEFINITION, definition::NATIVE_NODE, address), 0])
+        // Native frames have no parent here: the period takes its place in the table.
+        self.define(
+            ring,
+            native::period(),
+            address | NATIVE,
+            [word0(kind::DEFINITION, definition::NATIVE_NODE, address), 0],
+        )
     }
 
     #[inline]

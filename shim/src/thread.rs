@@ -30,6 +30,8 @@ pub struct Thread {
     /// Rounds of thread-exit destructors this state has seen.
     exit_rounds: u32,
     ring_index: usize,
+    /// Which claim of that ring this state had.
+    claim: u32,
     next_in_pool: Option<NonNull<Thread>>,
     process: &'static process::State,
     /// Where its records go.
@@ -51,6 +53,12 @@ impl Thread {
     #[inline(always)]
     pub fn is_one_of_many(&self) -> bool {
         self.process.threads.load(Ordering::Relaxed) > 1
+    }
+
+    /// Whether the thread that had this state is gone: the collector has taken its ring back.
+    fn is_over(&self) -> bool {
+        let state = process::control().ring_states[self.ring_index].load(Ordering::Acquire);
+        state != ring_state::EXITING || self.ring.header().claims.load(Ordering::Acquire) != self.claim
     }
 
     /// Notes what the shim holds for this thread. Called when that grows.
@@ -153,13 +161,26 @@ impl Pool {
         result
     }
 
+    /// The first of the states whose thread is gone: a thread that is still ending uses its state to the last.
     fn take(&self) -> Option<NonNull<Thread>> {
         self.with(|first| {
-            let thread = NonNull::new(first.load(Ordering::Relaxed) as *mut Thread)?;
-            // SAFETY: in the pool, so nobody's; never unmapped.
-            let next = unsafe { thread.as_ref() }.next_in_pool;
-            first.store(next.map_or(0, |next| next.as_ptr() as usize), Ordering::Relaxed);
-            Some(thread)
+            let mut before: Option<NonNull<Thread>> = None;
+            let mut thread = NonNull::new(first.load(Ordering::Relaxed) as *mut Thread)?;
+            loop {
+                // SAFETY: states in the pool are never unmapped; these fields do not change while they are in it.
+                let fields = unsafe { thread.as_ref() };
+                let next = fields.next_in_pool;
+                if fields.is_over() {
+                    match before {
+                        // SAFETY: as above; the pool is locked.
+                        Some(mut before) => unsafe { before.as_mut() }.next_in_pool = next,
+                        None => first.store(next.map_or(0, |next| next.as_ptr() as usize), Ordering::Relaxed),
+                    }
+                    return Some(thread);
+                }
+                before = Some(thread);
+                thread = next?;
+            }
         })
     }
 
@@ -218,7 +239,7 @@ fn claim_state(state: &'static process::State) -> Option<NonNull<Thread>> {
     header.image.store(state.image.load(Ordering::Acquire), Ordering::Relaxed);
     header.pid.store(sys::process_id(), Ordering::Relaxed);
     header.thread.store(sys::thread_id(), Ordering::Relaxed);
-    header.claims.fetch_add(1, Ordering::Release);
+    thread.claim = header.claims.fetch_add(1, Ordering::Release) + 1;
     thread.report_memory();
     Some(claimed)
 }
@@ -236,6 +257,7 @@ fn fresh(
         word: BUSY,
         exit_rounds: 0,
         ring_index: 0,
+        claim: 0,
         next_in_pool: None,
         process: state,
         ring: Writer::new(header),
@@ -314,8 +336,9 @@ fn set_exit_destructor(value: *const c_void) {
     }
 }
 
-/// Destructor of the key. Other destructors may still allocate and release: stays until the C library's last round
-/// (PTHREAD_DESTRUCTOR_ITERATIONS, 4), then gives the ring back.
+/// Destructor of the key. Other destructors may still allocate and release: waits for the C library's last round
+/// (PTHREAD_DESTRUCTOR_ITERATIONS, 4), then tells the collector that the thread is about to end. It may go on to write
+/// even then: the C library releases what belongs to a detached thread's stack after the last destructor.
 extern "C" fn thread_exits(state: *mut c_void) {
     let Some(thread) = NonNull::new(state.cast::<Thread>()) else { return };
     // SAFETY: the key's value is this thread's state, or in a forked child its wiped pages.
@@ -328,8 +351,6 @@ extern "C" fn thread_exits(state: *mut c_void) {
         set_exit_destructor(state);
         return;
     }
-    let index = fields.ring_index;
-    arch::set_thread_word(NEW);
+    process::control().ring_states[fields.ring_index].store(ring_state::EXITING, Ordering::Release);
     fields.process.pool.give(thread);
-    process::control().ring_states[index].store(ring_state::RELEASED, Ordering::Release);
 }

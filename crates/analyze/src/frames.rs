@@ -114,7 +114,7 @@ impl Frames {
             frames: Self { places: vec![UNNAMED; names.frames()], ..Self::default() },
         };
         // By object: two modules of one file are read once.
-        let mut native: FxHashMap<(&str, &[u8]), Vec<(FrameId, u64)>> = FxHashMap::default();
+        let mut native: FxHashMap<Object<'_>, Vec<(FrameId, u64)>> = FxHashMap::default();
         for (id, _) in (0u32..).zip(wanted).filter(|(_, wanted)| **wanted) {
             let id = FrameId(id);
             match names.frame(id) {
@@ -161,6 +161,9 @@ struct Resolver<'n> {
     frames: Frames,
 }
 
+/// A native object: its path and its build id.
+type Object<'a> = (&'a str, &'a [u8]);
+
 /// Longest name in bytes, as long as a path can be. Every frame's is hashed: a damaged capture could have a hundred
 /// thousand frames of one function whose name is a megabyte.
 const MOST_NAME_BYTES: usize = 4096;
@@ -169,7 +172,7 @@ fn shortened(text: &str) -> Arc<str> {
     if text.len() <= MOST_NAME_BYTES {
         return text.into();
     }
-    let end = text.floor_char_boundary(MOST_NAME_BYTES);
+    let end = (0..=MOST_NAME_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     format!("{}…", &text[..end]).into()
 }
 

@@ -61,8 +61,11 @@ pub mod ring_state {
     pub const FREE: u32 = 0;
     /// A thread writes to it.
     pub const CLAIMED: u32 = 1;
-    /// Its thread has ended or will write no more; the collector empties it and sets `FREE`.
+    /// Its thread will write no more; the collector empties it and sets `FREE`.
     pub const RELEASED: u32 = 2;
+    /// Its thread is about to end, but may still release a block or two (its own stack's). The collector sets
+    /// `RELEASED` once the thread is gone.
+    pub const EXITING: u32 = 3;
 }
 
 /// The first [`CONTROL_BYTES`] of the shared memory.

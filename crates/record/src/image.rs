@@ -4,7 +4,7 @@ use crate::dictionary::CodeObject;
 use crate::heap::{Heap, Pending};
 use crate::process::Watched;
 use heaptide_analyze::tally::{Recent, RowId};
-use heaptide_format::ids::{ImageIndex, ModuleId, StackId, ThreadIndex};
+use heaptide_format::ids::{ImageIndex, ModuleId, StackId, StringId, ThreadIndex};
 use heaptide_format::shared::RingHeader;
 use std::collections::BTreeMap;
 
@@ -25,6 +25,10 @@ pub struct Image {
     pub index: ImageIndex,
     /// Process id.
     pub pid: u32,
+    /// The program, as in its definition.
+    pub program: StringId,
+    /// Its arguments, as in its definition.
+    pub arguments: Vec<StringId>,
     /// Its live blocks.
     pub heap: Heap,
     /// Its native objects, by first address.
@@ -36,6 +40,12 @@ pub struct Image {
 }
 
 impl Image {
+    /// A file was found mapped from `start` on; whatever was mapped there before is not any more.
+    pub fn map_module(&mut self, start: u64, mapped: Mapped) {
+        self.modules.retain(|other, known| *other >= mapped.end || known.end <= start);
+        self.modules.insert(start, mapped);
+    }
+
     /// The object in which an address lies, and the place in its file.
     pub fn locate(&self, address: u64) -> Option<(ModuleId, u64)> {
         let (start, mapped) = self.modules.range(..=address).next_back()?;

@@ -15,7 +15,7 @@ use heaptide_format::capture::definitions::{CodeDef, Definitions, FrameDef, Imag
 use heaptide_format::capture::events::Event;
 use heaptide_format::capture::{Footer, RunInfo, Sample, Totals};
 use heaptide_format::ids::{ImageIndex, Nanos, StackId};
-use heaptide_format::shared::{PATH_VARIABLE, RING_WORDS, option, ring_state};
+use heaptide_format::shared::{PATH_VARIABLE, RING_WORDS, RingHeader, option, ring_state};
 use heaptide_format::wire::{
     self, BlobKind, FAILED, RANGE, Reallocator, WIDE, blob_parts, code, definition, kind, kind_of, low_of, sub_of,
 };
@@ -139,6 +139,8 @@ fn start(target: &Target, options: &Options, shared: &Shared, signals: &Signals)
 const BATCH: usize = 16 * 1024;
 /// A round that found fewer words than this is followed by a sleep.
 const BUSY_WORDS: usize = 512;
+/// Rounds (of a quarter of a millisecond to four) that a run with several processes is continued after the last of them.
+const GRACE_ROUNDS: u32 = 4;
 const SAMPLE_NANOS: u64 = 10_000_000;
 const CHORES_NANOS: u64 = 1_000_000_000;
 /// Points of the timeline that are kept for the footer; beyond, pairs are merged.
@@ -190,6 +192,7 @@ impl Session {
         let main = Watched::new(child.id());
         let mut status = None;
         let mut told = false;
+        let mut grace = 0;
         let (mut next_sample, mut next_chores, mut idle_rounds) = (0, CHORES_NANOS, 0u32);
         loop {
             let doorbell = self.shared.control().doorbell.load(Ordering::Acquire);
@@ -197,6 +200,7 @@ impl Session {
             let now = self.now.0;
             if now >= next_sample {
                 let began = self.elapsed();
+                self.release_ended();
                 self.sample();
                 self.end_dead_images();
                 // Many processes take long to ask: at most a tenth of the time goes into it.
@@ -226,9 +230,15 @@ impl Session {
                 } else {
                     let living = self.images.iter().filter(|image| !image.ended).count();
                     if living == 0 {
-                        break;
+                        // A child that was just forked may be about to announce itself.
+                        grace += 1;
+                        if self.images.len() < 2 || grace > GRACE_ROUNDS {
+                            break;
+                        }
+                    } else {
+                        grace = 0;
                     }
-                    if !told {
+                    if living > 0 && !told {
                         told = true;
                         on_survivors(living);
                     }
@@ -506,7 +516,7 @@ impl Session {
                 let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap_or_default());
                 let module = self.dictionary.module(&String::from_utf8_lossy(path));
                 let mapped = Mapped { end: number(8), file_offset: number(16), module };
-                self.images[image].modules.insert(number(0), mapped);
+                self.images[image].map_module(number(0), mapped);
             }
             // Read before by `read_announcement`; a thread's name is read from /proc.
             BlobKind::Image | BlobKind::ThreadName => {}
@@ -556,8 +566,14 @@ impl Session {
                 self.images.iter().rposition(|image| image.pid == parent)
             }),
         };
-        let program = self.dictionary.string(&announcement.program);
-        let arguments = announcement.arguments.iter().map(|text| self.dictionary.string(text)).collect();
+        let (program, arguments): (_, Vec<_>) = match parent {
+            // A forked child runs what its parent does, and does not say so again.
+            Some(parent) if announcement.forked => (self.images[parent].program, self.images[parent].arguments.clone()),
+            _ => (
+                self.dictionary.string(&announcement.program),
+                announcement.arguments.iter().map(|text| self.dictionary.string(text)).collect(),
+            ),
+        };
         let python = announcement.python;
         let known = python == 0 || (0x0308..=0x030D).contains(&python);
         if !known && !self.unknown_pythons.contains(&python) {
@@ -568,7 +584,7 @@ impl Session {
             parent: parent.map(|parent| self.images[parent].index),
             origin: if announcement.forked { ImageOrigin::Fork } else { ImageOrigin::Exec },
             program,
-            arguments,
+            arguments: arguments.clone(),
             python,
             started: self.now,
         });
@@ -576,6 +592,8 @@ impl Session {
         self.images.push(Image {
             index,
             pid,
+            program,
+            arguments,
             heap: heap::Heap::default(),
             modules: Default::default(),
             process: Watched::new(pid),
@@ -665,20 +683,46 @@ impl Session {
         }
     }
 
+    /// Takes the rings back whose threads said that they were about to end, and have.
+    fn release_ended(&mut self) {
+        for index in 0..self.rings.len() {
+            if self.shared.state(index) == ring_state::EXITING {
+                self.release_if_ended(index);
+            }
+        }
+    }
+
     /// What is done once a second: names of threads, rings of threads that ended without saying so.
     fn chores(&mut self) {
         for index in 0..self.rings.len() {
-            if self.shared.state(index) != ring_state::CLAIMED {
-                continue;
+            if self.shared.state(index) == ring_state::CLAIMED && !self.release_if_ended(index) {
+                note_name(&mut self.rings[index], &mut self.dictionary);
             }
-            let ring = &mut self.rings[index];
-            let (pid, thread) = (ring.header.pid.load(Ordering::Relaxed), ring.header.thread.load(Ordering::Relaxed));
-            if ring.claims == ring.header.claims.load(Ordering::Acquire) && !process::has_thread(pid, thread) {
-                self.shared.control().ring_states[index].store(ring_state::RELEASED, Ordering::Release);
-                continue;
-            }
-            note_name(ring, &mut self.dictionary);
         }
+    }
+
+    fn release_if_ended(&mut self, index: usize) -> bool {
+        let header = self.rings[index].header;
+        if self.rings[index].claims != header.claims.load(Ordering::Acquire) {
+            // A new claim, of which no word has been read.
+            return false;
+        }
+        let of = |header: &RingHeader| (header.pid.load(Ordering::Relaxed), header.thread.load(Ordering::Relaxed));
+        let (pid, thread) = of(header);
+        // The number may have gone to a new thread, which has a ring of its own then.
+        let has_successor = || {
+            (0..self.rings.len()).any(|other| {
+                other != index
+                    && self.shared.state(other) == ring_state::CLAIMED
+                    && of(self.rings[other].header) == (pid, thread)
+            })
+        };
+        let state = self.shared.state(index);
+        let ended = !process::has_thread(pid, thread) || (state == ring_state::EXITING && has_successor());
+        if ended {
+            self.shared.control().ring_states[index].store(ring_state::RELEASED, Ordering::Release);
+        }
+        ended
     }
 
     fn flush(&mut self) {
@@ -693,7 +737,9 @@ impl Session {
             return;
         }
         let live: u64 = self.images.iter().map(|image| image.heap.len() as u64).sum();
-        if self.writer.as_ref().is_some_and(|writer| writer.wants_keyframe(live)) {
+        // A block that is being reallocated is not in the heap: a keyframe would miss it.
+        let settled = self.rings.iter().all(|ring| matches!(ring.pending, heap::Pending::None));
+        if settled && self.writer.as_ref().is_some_and(|writer| writer.wants_keyframe(live)) {
             let Self { images, tally, .. } = self;
             let keyframes: Vec<_> = (images.iter_mut().filter(|image| !image.ended))
                 .map(|image| image.heap.keyframe(image.index, |row| tally.stack(row)))

@@ -12,7 +12,7 @@ const LEAST_PERCENT: f64 = 0.01;
 /// Writes one metric. `inverted`: stacks begin at the allocations and grow downwards.
 ///
 /// # Errors
-/// Those of writing; inferno's are passed on as [`io::ErrorKind::Other`].
+/// Those of writing; inferno's own are passed on as [`io::ErrorKind::Other`].
 pub fn write(
     context: &Context<'_>,
     profile: &Profile,
@@ -35,7 +35,32 @@ pub fn write(
         // inferno takes a graph without stacks for an error.
         lines.extend_from_slice(b"nothing 1\n");
     }
-    flamegraph::from_reader(&mut options, &lines[..], out).map_err(|error| io::Error::other(error.to_string()))
+    let mut out = Attentive { out, failure: None };
+    let drawn = flamegraph::from_reader(&mut options, &lines[..], &mut out);
+    match out.failure {
+        Some(failure) => Err(failure),
+        None => drawn.map_err(|error| io::Error::other(error.to_string())),
+    }
+}
+
+/// Keeps what went wrong in writing: inferno makes text of it, and a closed pipe is no failure, nor a full disk any.
+struct Attentive<'w> {
+    out: &'w mut dyn Write,
+    failure: Option<io::Error>,
+}
+
+impl Write for Attentive<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes).map_err(|failure| {
+            let kind = failure.kind();
+            self.failure = Some(failure);
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// What inferno is given at most. It wants all stacks at once: of a recursion of 10 000 calls that each hold a block,

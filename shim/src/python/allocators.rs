@@ -7,7 +7,7 @@
 //! released through the wrappers as well; whichever function gave a block, the wrapped allocator takes it back.
 
 use crate::hooks;
-use crate::real;
+use crate::{native, process, real};
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -52,6 +52,13 @@ pub fn prepare() {
 #[inline(always)]
 pub fn is_wanted() -> bool {
     STATUS.load(Ordering::Relaxed) == WANTED
+}
+
+/// Whether a mapping of an arena's size, asked for by this caller, is an arena whose blocks are recorded: a call from
+/// within the interpreter's own object.
+pub fn is_arena(caller: usize) -> bool {
+    STATUS.load(Ordering::Relaxed) != UNWANTED
+        && native::in_same_object(process::state(), caller as u64, GET.load(Ordering::Relaxed) as u64)
 }
 
 /// Wraps the three domains.

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""Compares heaptide with its peers: the same workloads, interleaved with bare runs, medians, ratios.
+
+  python3 bench/run.py                             everything: about an hour and a half
+  python3 bench/run.py python -n 3 -w etl,imports  some workloads, three rounds
+  python3 bench/run.py startup pairs reports       the other parts
+  python3 bench/run.py --show FILE                 the tables of stored results
+
+The first run makes a virtual environment with memray and the workloads' libraries. Results, as JSON, and everything
+else lie in $XDG_CACHE_HOME/heaptide-bench (default ~/.cache/heaptide-bench). Environment: HEAPTIDE, a binary to measure
+instead of the one that cargo builds here. Needs an otherwise idle machine; close the browser.
+"""
+import argparse
+import datetime
+import json
+import os
+import sys
+
+import tables
+from environment import HERE, Environment
+from measure import become_subreaper, measure
+
+SCRIPTS = os.path.join(HERE, "workloads")
+# name: script and its arguments
+WORKLOADS = {
+    "fib": ["calls.py", "fib"],
+    "richards": ["calls.py", "richards"],
+    "deltablue": ["calls.py", "deltablue"],
+    **{name: [name + ".py"] for name in
+       "calls json_docs etl imports templates threads_zlib churn_buffers deep_alloc".split()},
+}
+MEMRAY = ["{python}", "-m", "memray", "run", "-q", "-f", "-o", "{capture}"]
+HEAPTIDE = ["{heaptide}", "run", "-q", "-f", "-o", "{capture}"]
+# What stands before the command. memray takes the place of the interpreter, so its commands leave that out.
+TOOLS = {
+    "bare": [],
+    "heaptide": [*HEAPTIDE, "--"],
+    "memray": MEMRAY,
+    "heaptide --python-allocators": [*HEAPTIDE, "--python-allocators", "--"],
+    "memray --trace-python-allocators": [*MEMRAY, "--trace-python-allocators"],
+    "heaptide --aggregate": [*HEAPTIDE, "--aggregate", "--"],
+    "memray --aggregate": [*MEMRAY, "--aggregate"],
+    "heaptrack": ["{heaptrack}", "-o", "{capture}"],
+}
+SUSTAINED_PAIRS = 100_000_000
+REPORTED_PAIRS = 50_000_000
+REPORTS = ["flamegraph", "flamegraph --leaks", "flamegraph --format svg", "summary", "stats", "leaks", "tree"]
+
+
+def with_tool(environment, tool, command):
+    """The command under a tool; `None` if the tool cannot run it or is not installed."""
+    if tool == "heaptrack" and not environment.heaptrack:
+        return None
+    if tool.startswith("memray"):
+        if command[0] != environment.python:
+            return None
+        command = command[1:]
+    places = {"python": environment.python, "heaptide": environment.heaptide, "heaptrack": environment.heaptrack or "",
+              "capture": capture_path(environment)}
+    return [word.format(**places) for word in TOOLS[tool]] + command
+
+
+def capture_path(environment):
+    return os.path.join(environment.work, "capture")
+
+
+def captures(environment):
+    """heaptrack adds an ending of its own."""
+    return [os.path.join(environment.work, name) for name in os.listdir(environment.work)
+            if name.startswith("capture")]
+
+
+def interleaved(environment, commands, rounds, **labels):
+    """Runs each of `commands` (by tool) once a round, beginning with another one in each; yields the measurements."""
+    log = os.path.join(environment.work, "log")
+    program = os.path.basename(commands["bare"][0])
+    measure(commands["bare"], environment.work, log)  # fills the page cache; not counted
+    for number in range(rounds):
+        order = list(commands)
+        turn = number % len(order)
+        for tool in order[turn:] + order[:turn]:
+            for path in captures(environment):
+                os.remove(path)
+            os.sync()
+            run = measure(commands[tool], environment.work, log, program)
+            with open(log, errors="replace") as file:
+                printed = file.read()
+            run.update(labels, tool=tool, round=number, printed=printed[-200:],
+                       capture_bytes=sum(map(os.path.getsize, captures(environment))))
+            about = " ".join(labels.values())
+            print(f"{about:14} {tool:34} {number}: {run['wall_s']:7.3f} s, processor {run['cpu_s']:7.3f} s, "
+                  f"capture {run['capture_bytes'] / 1e6:8.2f} MB", file=sys.stderr)
+            if run["status"] != 0:
+                print(f"  exit status {run['status']}: {printed[-600:]}", file=sys.stderr)
+            yield run
+
+
+def run_python(environment, args):
+    runs = []
+    for name in args.workloads:
+        script, *arguments = WORKLOADS[name]
+        command = [environment.python, os.path.join(SCRIPTS, script), *arguments]
+        commands = {tool: with_tool(environment, tool, command) for tool in args.tools}
+        commands = {tool: command for tool, command in commands.items() if command}
+        runs += interleaved(environment, commands, args.rounds, workload=name)
+    return runs
+
+
+def run_startup(environment, args):
+    tools = [tool for tool in ("bare", "heaptide", "memray", "heaptrack") if tool in args.tools]
+    commands = {tool: with_tool(environment, tool, [environment.python, "-c", "pass"]) for tool in tools}
+    commands = {tool: command for tool, command in commands.items() if command}
+    return list(interleaved(environment, commands, 3 * args.rounds, workload="startup"))
+
+
+def run_pairs(environment, args):
+    """C loops: the hook alone, its instructions, and as many events as the collector can take."""
+    runs = []
+    modes = {"hook alone, ns": "--burst", "hook alone, instructions": "--instructions",
+             f"sustained {SUSTAINED_PAIRS:,}, ns": str(SUSTAINED_PAIRS)}
+    for mode, argument in modes.items():
+        tools = ["bare", "heaptide", "heaptide --aggregate"] if argument.isdigit() else ["bare", "heaptide"]
+        commands = {tool: with_tool(environment, tool, [environment.pairs, argument]) for tool in tools}
+        for run in interleaved(environment, commands, args.rounds, mode=mode):
+            run["value"] = float(run["printed"].split()[0]) if run["status"] == 0 else 0.0
+            if run["tool"] != "bare":
+                stats = read_stats(environment, capture_path(environment))
+                tracer = stats["tracer"]
+                run.update(mevents_per_second=(stats["events_per_second"] or 0) / 1e6, waited_s=tracer["waited_ns"] / 1e9,
+                           collector_cpu_s=tracer["collector_cpu_ns"] / 1e9)
+            runs.append(run)
+    return runs
+
+
+def run_reports(environment, args):
+    """What a report costs does not depend on the number of events: from a capture of 100 million, and from real ones."""
+    runs = []
+    recorded = {"pairs": [environment.pairs, str(REPORTED_PAIRS)]}
+    for name in ("imports", "deep_alloc"):
+        recorded[name] = [environment.python, os.path.join(SCRIPTS, *WORKLOADS[name])]
+    log = os.path.join(environment.work, "log")
+    output = os.path.join(environment.work, "report")
+    for name, command in recorded.items():
+        kept = os.path.join(environment.work, "kept")
+        # Quiet, so that what is traced does not print into the tables.
+        measure([environment.heaptide, "run", "-q", "-f", "-o", kept, "--", *command], environment.work, log)
+        events = read_stats(environment, kept)["events"]
+        for number in range(args.rounds):
+            for report in REPORTS + [f"diff {kept}"]:
+                run = measure([environment.heaptide, *report.split(), "-f", "-o", output, kept], environment.work, log)
+                run.update(workload=name, tool=report.split(" /")[0], round=number, events=events,
+                           capture_bytes=os.path.getsize(kept),
+                           output_bytes=os.path.getsize(output) if run["status"] == 0 else 0)
+                runs.append(run)
+                print(f"{name:14} {run['tool']:34} {number}: {run['wall_s']:7.3f} s, {run['rss_bytes'] / 1e6:.0f} MB",
+                      file=sys.stderr)
+        os.remove(kept)
+    return runs
+
+
+def read_stats(environment, capture):
+    output = os.path.join(environment.work, "stats")
+    log = os.path.join(environment.work, "stats.log")
+    status = measure([environment.heaptide, "stats", "--json", "-f", "-o", output, capture], environment.work, log)
+    if status["status"] != 0:
+        with open(log, errors="replace") as file:
+            sys.exit("stats failed: " + file.read())
+    with open(output) as file:
+        return json.load(file)
+
+
+PARTS = {"python": run_python, "startup": run_startup, "pairs": run_pairs, "reports": run_reports}
+
+
+def choose(known):
+    def parse(typed):
+        for name in typed.split(","):
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name}: none of {', '.join(known)}")
+        return typed.split(",")
+    return parse
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("-n", "--rounds", type=int, default=7, help="runs of each (default 7)")
+    parser.add_argument("-w", "--workloads", type=choose(WORKLOADS), default=list(WORKLOADS))
+    parser.add_argument("-t", "--tools", type=choose(TOOLS), default=list(TOOLS), help="separated by commas")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter to test with (default: this one)")
+    parser.add_argument("--show", metavar="FILE", help="measure nothing, print the tables of stored results")
+    args = parser.parse_args()
+    unknown = [part for part in args.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"{unknown[0]}: none of {', '.join(PARTS)}")
+    if args.show:
+        with open(args.show) as file:
+            return tables.show(json.load(file))
+    if "bare" not in args.tools:
+        args.tools.insert(0, "bare")
+    become_subreaper()
+    environment = Environment(args.python)
+    results = {"date": datetime.datetime.now().isoformat(timespec="seconds"), "arguments": sys.argv[1:],
+               "environment": environment.describe()}
+    path = os.path.join(environment.results, datetime.datetime.now().strftime("%Y%m%d-%H%M%S.json"))
+    for part in args.parts or PARTS:
+        results[part] = PARTS[part](environment, args)
+        with open(path, "w") as file:
+            json.dump(results, file, indent=1)
+    tables.show(results)
+    print(f"\nstored: {path}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Tables of stored results, as Markdown.
+
+Ratios are medians over the rounds of tool / bare, each against the bare run of the same round.
+"""
+import math
+import statistics
+
+
+def show(results):
+    """Prints everything that a results file holds."""
+    python = results.get("python", [])
+    if python:
+        ratio_table("Wall time: bare in seconds, tools as ratio to bare", python, "wall_s")
+        ratio_table("Processor time of all processes: bare in seconds, tools as ratio to bare", python, "cpu_s")
+        value_table("Capture, MB", python, "capture_bytes", 1e6, 2)
+        value_table("Peak RSS of the traced process, MB", python, "rss_bytes", 1e6, 0)
+    if results.get("startup"):
+        startup_table(results["startup"])
+    if results.get("pairs"):
+        pairs_table(results["pairs"])
+    if results.get("reports"):
+        reports_table(results["reports"])
+
+
+def row(cells):
+    print("| " + " | ".join(cells) + " |")
+
+
+def head(title, columns):
+    print(f"\n{title}\n")
+    row(columns)
+    row(["---"] + ["---:"] * (len(columns) - 1))
+
+
+def names(runs, key):
+    return list(dict.fromkeys(run[key] for run in runs))
+
+
+def median(runs, key):
+    values = [run[key] for run in runs if run["status"] == 0]
+    return statistics.median(values) if values else None
+
+
+def ratio(runs, bare, key):
+    base = {run["round"]: run[key] for run in bare if run["status"] == 0}
+    ratios = [run[key] / base[run["round"]] for run in runs if run["status"] == 0 and base.get(run["round"])]
+    return statistics.median(ratios) if ratios else None
+
+
+def text(value, digits):
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def select(runs, workload, tool):
+    return [run for run in runs if run["workload"] == workload and run["tool"] == tool]
+
+
+def ratio_table(title, runs, key):
+    tools = [tool for tool in names(runs, "tool") if tool != "bare"]
+    head(title, ["workload", "bare", *tools])
+    ratios = {tool: [] for tool in tools}
+    for workload in names(runs, "workload"):
+        bare = select(runs, workload, "bare")
+        cells = []
+        for tool in tools:
+            value = ratio(select(runs, workload, tool), bare, key)
+            # The calls are also measured one by one: once is enough for the mean.
+            if value and workload not in ("fib", "richards", "deltablue"):
+                ratios[tool].append(math.log(value))
+            cells.append(text(value, 3))
+        row([workload, text(median(bare, key), 2), *cells])
+    means = [text(math.exp(statistics.mean(logs)) if logs else None, 3) for logs in ratios.values()]
+    row(["geometric mean (without fib, richards, deltablue)", "", *means])
+
+
+def value_table(title, runs, key, unit, digits):
+    tools = names(runs, "tool")
+    head(title, ["workload", *tools])
+    for workload in names(runs, "workload"):
+        medians = [median(select(runs, workload, tool), key) for tool in tools]
+        row([workload, *(text(value and value / unit, digits) for value in medians)])
+
+
+def startup_table(runs):
+    bare = median([run for run in runs if run["tool"] == "bare"], "wall_s")
+    head("`python -c pass`, ms", ["tool", "wall", "more than bare"])
+    for tool in names(runs, "tool"):
+        wall = median([run for run in runs if run["tool"] == tool], "wall_s")
+        row([tool, text(wall and wall * 1e3, 1), text(wall and bare and (wall - bare) * 1e3, 1)])
+
+
+def pairs_table(runs):
+    """`value` is what the program printed: ns, or instructions, for one pair."""
+    head("malloc/free pairs of 64 bytes in C", ["measured", "tool", "a pair", "more than bare", "Mevents/s",
+                                              "collector CPU s", "waited s"])
+    for mode in names(runs, "mode"):
+        bare = median([run for run in runs if run["mode"] == mode and run["tool"] == "bare"], "value")
+        for tool in names(runs, "tool"):
+            mine = [run for run in runs if run["mode"] == mode and run["tool"] == tool]
+            if not mine:
+                continue
+            value = median(mine, "value")
+            cost = [text(median(mine, key), 2) if key in mine[0] else ""
+                    for key in ("mevents_per_second", "collector_cpu_s", "waited_s")]
+            row([mode, tool, text(value, 1), text(value and bare and value - bare, 1), *cost])
+
+
+def rss_text(runs):
+    """The kernel counts the benchmark's own size before exec: less cannot be told from that."""
+    rss, floor = median(runs, "rss_bytes"), median(runs, "rss_floor_bytes")
+    return f"< {floor / 1e6:,.0f}" if rss is not None and rss <= floor else text(rss and rss / 1e6, 0)
+
+
+def reports_table(runs):
+    head("Reports from a finished capture", ["capture", "capture MB", "events", "report", "wall s", "peak RSS MB",
+                                            "output MB"])
+    for capture in names(runs, "workload"):
+        for report in names(runs, "tool"):
+            mine = select(runs, capture, report)
+            if mine:
+                row([capture, text(mine[0]["capture_bytes"] / 1e6, 1), text(mine[0]["events"], 0), report,
+                     text(median(mine, "wall_s"), 3), rss_text(mine),
+                     text(median(mine, "output_bytes") / 1e6, 2)])

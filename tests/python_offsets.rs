@@ -1,0 +1,88 @@
+//! The offsets in CPython's structures, against the headers of every interpreter that has them.
+
+use crate::traced::{announce, pythons};
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+
+#[path = "../shim/src/python/offsets.rs"]
+#[allow(dead_code, reason = "the shim uses the rest")]
+mod offsets;
+
+#[test]
+fn rows_are_those_of_the_headers() {
+    let mut compared = 0;
+    for python in pythons() {
+        let question = "import sysconfig; print(sysconfig.get_paths()['include'])";
+        let answer = Command::new(&python.path).args(["-I", "-c", question]).output().unwrap();
+        let include = String::from_utf8(answer.stdout).unwrap().trim().to_owned();
+        if !Path::new(&include).join("internal/pycore_pystate.h").exists() {
+            announce(&format!("skipped: {} has no headers", python.path.display()));
+            continue;
+        }
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let program = directory.join(format!("python_offsets_{}_{}", python.minor, std::process::id()));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/c/python_offsets.c");
+        let mut compiler = Command::new("cc");
+        compiler
+            .arg("-w")
+            .arg(format!("-I{include}"))
+            .arg(format!("-I{include}/internal"))
+            .arg(source)
+            .arg("-o")
+            .arg(&program);
+        let compiled = compiler.output().unwrap();
+        assert!(compiled.status.success(), "{compiler:?}\n{}", String::from_utf8_lossy(&compiled.stderr));
+        let printed = String::from_utf8(Command::new(&program).output().unwrap().stdout).unwrap();
+        std::fs::remove_file(&program).unwrap();
+        check(&printed, python.minor);
+        compared += 1;
+    }
+    assert!(compared > 0, "no interpreter has its headers");
+}
+
+/// Compares the row of Python 3.`minor` with what the fixture printed: a name and a number a line, -1 for none.
+fn check(printed: &str, minor: u32) {
+    let values: HashMap<&str, i64> = printed
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, value)| (name, value.parse().unwrap()))
+        .collect();
+    let row = offsets::of_version(0x0300 | minor as u16).expect("a row for each version from 3.8 to 3.13");
+    let number = |offset: usize| offset as i64;
+    let or_none = |offset: Option<usize>| offset.map_or(-1, number);
+    // A version whose code objects have no qualified name, or whose frames are all shown, has -1 there.
+    let name = if values["code_qualname"] < 0 { "code_name" } else { "code_qualname" };
+    let mut expected = vec![
+        ("version", i64::from(row.version)),
+        ("thread_frame", number(row.thread_frame)),
+        ("cframe_frame", or_none(row.cframe_frame)),
+        ("frame_previous", number(row.frame_previous)),
+        ("frame_code", number(row.frame_code)),
+        ("frame_instruction", number(row.frame_instruction)),
+        ("owner_c_stack", row.entry_frame.map_or(-1, |(_, owner)| i64::from(owner))),
+        ("code_first_instruction", or_none(row.code_first_instruction)),
+        (name, number(row.code_name)),
+        ("code_filename", number(row.code_file)),
+        ("code_first_line", number(row.code_first_line)),
+        ("code_linetable", number(row.code_line_table)),
+        ("unicode_length", number(offsets::STR_LENGTH)),
+        ("unicode_state", number(offsets::STR_STATE)),
+        ("unicode_ascii_data", number(row.ascii_data)),
+        ("unicode_compact_data", number(row.compact_data)),
+        ("bytes_length", number(offsets::BYTES_LENGTH)),
+        ("bytes_data", number(offsets::BYTES_DATA)),
+        ("type_dealloc", number(offsets::TYPE_DEALLOC)),
+    ];
+    if let Some((owner, _)) = row.entry_frame {
+        expected.push(("frame_owner", number(owner)));
+    }
+    for (name, value) in &expected {
+        assert_eq!(values.get(name), Some(value), "{name} of 3.{minor}; the headers say\n{printed}");
+    }
+    // Nothing that is printed goes unused, but for the names of versions that have two and the owner of those without.
+    let unused = values.keys().filter(|name| expected.iter().all(|(known, _)| known != *name));
+    let allowed = ["code_name", "code_qualname", "frame_owner"];
+    let unused: Vec<_> = unused.filter(|name| !allowed.contains(name)).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}

@@ -1,0 +1,93 @@
+#!/bin/sh
+# Passes the tests, after installing what they need:
+#
+#   Debian packages     with apt-get, as root or through sudo; without, the tests that need them are skipped
+#   memray              in a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/heaptide-tests, to compare with
+#   playwright-core     with npm, in tests/page/node_modules, for the page in a browser
+#
+# Never asks anything. Arguments go to `cargo test`.
+set -eu
+cd "$(dirname "$0")/.."
+exec < /dev/null
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/heaptide-tests
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$cache"
+
+say() { printf '\n== %s\n' "$*"; }
+
+install_packages() {
+    command -v apt-get > /dev/null || return 0
+    missing=
+    # By command where the program may come from elsewhere, by package where only the package tells.
+    for pair in cc:gcc g++:g++ python3:python3 musl-gcc:musl-tools chromium:chromium node:nodejs npm:npm; do
+        command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair##*:}"
+    done
+    packages="python3-dev python3-venv libjemalloc2 libtcmalloc-minimal4"
+    [ "$(dpkg --print-architecture)" = amd64 ] && packages="$packages gcc-multilib"
+    for package in $packages; do
+        dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    sudo=
+    if [ "$(id -u)" != 0 ]; then
+        sudo="sudo -n"
+        $sudo true 2> /dev/null || {
+            echo "not installed, and no right to:$missing; tests that need them are skipped"
+            return 0
+        }
+    fi
+    say "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086
+    $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends $missing > "$cache/apt.log" 2>&1 ||
+        echo "some could not be installed (see $cache/apt.log); tests that need them are skipped"
+}
+
+make_environment() {
+    python=$cache/venv/bin/python
+    if ! "$python" -c 'import memray' 2> /dev/null; then
+        say "installing memray"
+        { /usr/bin/env python3 -m venv --clear "$cache/venv" && "$python" -m pip install -q memray; } \
+            > "$cache/pip.log" 2>&1 || {
+            echo "memray could not be installed (see $cache/pip.log); the comparison with it is skipped"
+            return 0
+        }
+    fi
+    export HEAPTIDE_MEMRAY_PYTHON="$python"
+}
+
+test_page() {
+    command -v node > /dev/null || { echo "no node: the page is not tested"; return 0; }
+    say "the page without a browser"
+    (cd tests/page && node --test layout.test.js)
+    if ! command -v chromium > /dev/null || ! (cd tests/page && npm ci --silent --no-audit --no-fund); then
+        echo "no chromium or no playwright-core: the page is not tested in a browser"
+        return 0
+    fi
+    say "the page in a browser"
+    "$target/debug/heaptide" run -q -f -o "$cache/inventory.bin" -- python3 examples/inventory.py > /dev/null
+    "$target/debug/heaptide" flamegraph -f -o "$cache/inventory.html" "$cache/inventory.bin"
+    (cd tests/page && CHROMIUM=$(command -v chromium) PAGE="$cache/inventory.html" node --test browser.test.js)
+}
+
+fuzz() {
+    [ -d fuzz ] || return 0
+    cargo +nightly fuzz --version > /dev/null 2>&1 || {
+        echo "no cargo-fuzz: \`rustup toolchain install nightly && cargo install cargo-fuzz\` to fuzz"
+        return 0
+    }
+    for name in $(cargo +nightly fuzz list); do
+        say "fuzzing $name for 20 s"
+        cargo +nightly fuzz run "$name" -- -max_total_time=20 -rss_limit_mb=1024
+    done
+}
+
+install_packages
+make_environment
+say "cargo test --workspace"
+cargo test --workspace "$@"
+say "the documents"
+python3 docs/check.py "$target/debug/heaptide"
+test_page
+fuzz
+say "all passed"
