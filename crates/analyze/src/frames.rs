@@ -164,9 +164,9 @@ struct Resolver<'n> {
 /// A native object: its path and its build id.
 type Object<'a> = (&'a str, &'a [u8]);
 
-/// Longest name in bytes, as long as a path can be. Every frame's is hashed: a damaged capture could have a hundred
-/// thousand frames of one function whose name is a megabyte.
-const MOST_NAME_BYTES: usize = 4096;
+/// Longest name in bytes. Every frame's is hashed and written: a damaged capture could have a hundred thousand frames of
+/// one function whose name is a megabyte.
+const MOST_NAME_BYTES: usize = 1024;
 
 fn shortened(text: &str) -> Arc<str> {
     if text.len() <= MOST_NAME_BYTES {

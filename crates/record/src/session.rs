@@ -1,24 +1,25 @@
-//! A recording from start to end: starts the target, drains in rounds, samples, ends what ended, writes the footer.
+//! A recording from start to end: starts the target, drains in rounds, samples, writes the footer. What records mean is
+//! in [`reading`], which images and threads there are in [`images`].
+
+mod blobs;
+mod images;
+mod reading;
 
 use crate::capture::{CaptureWriter, Instant as At};
-use crate::dictionary::{CodeObject, Dictionary};
-use crate::image::{Image, Mapped, Node, Ring};
-use crate::lines::LineTable;
+use crate::dictionary::Dictionary;
+use crate::heap;
+use crate::image::{Image, Ring};
 use crate::process::{self, Watched};
 use crate::rings::{self, Shared};
 use crate::signals::Signals;
 use crate::target::Target;
-use crate::{heap, merge};
-use heaptide_analyze::tally::{RowId, Tally};
-use heaptide_format::allocator::Allocator;
-use heaptide_format::capture::definitions::{CodeDef, Definitions, FrameDef, ImageDef, ImageOrigin, ThreadDef};
+use heaptide_analyze::tally::Tally;
+use heaptide_analyze::timeline::Timeline;
+use heaptide_format::capture::definitions::Definitions;
 use heaptide_format::capture::events::Event;
-use heaptide_format::capture::{Footer, RunInfo, Sample, Totals};
-use heaptide_format::ids::{ImageIndex, Nanos, StackId};
-use heaptide_format::shared::{PATH_VARIABLE, RING_WORDS, RingHeader, option, ring_state};
-use heaptide_format::wire::{
-    self, BlobKind, FAILED, RANGE, Reallocator, WIDE, blob_parts, code, definition, kind, kind_of, low_of, sub_of,
-};
+use heaptide_format::capture::{Footer, RunInfo, Totals};
+use heaptide_format::ids::Nanos;
+use heaptide_format::shared::{PATH_VARIABLE, RING_WORDS, option, ring_state};
 use rustc_hash::FxHashMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -135,16 +136,12 @@ fn start(target: &Target, options: &Options, shared: &Shared, signals: &Signals)
     command.spawn()
 }
 
-/// Words of one ring that are read before the capture and the clock are looked at again.
-const BATCH: usize = 16 * 1024;
 /// A round that found fewer words than this is followed by a sleep.
 const BUSY_WORDS: usize = 512;
 /// Rounds (of a quarter of a millisecond to four) that a run with several processes is continued after the last of them.
 const GRACE_ROUNDS: u32 = 4;
 const SAMPLE_NANOS: u64 = 10_000_000;
 const CHORES_NANOS: u64 = 1_000_000_000;
-/// Points of the timeline that are kept for the footer; beyond, pairs are merged.
-const MOST_POINTS: usize = 4000;
 
 struct Session {
     shared: Shared,
@@ -159,7 +156,7 @@ struct Session {
     started: Instant,
     now: Nanos,
     last_flush: u64,
-    timeline: Vec<Sample>,
+    timeline: Timeline,
     peak_rss: u64,
     shim_bytes: u64,
     inconsistent: u64,
@@ -180,7 +177,7 @@ impl Session {
             started: Instant::now(),
             now: Nanos(0),
             last_flush: 0,
-            timeline: Vec::new(),
+            timeline: Timeline::default(),
             peak_rss: 0,
             shim_bytes: 0,
             inconsistent: 0,
@@ -324,342 +321,6 @@ impl Session {
         });
     }
 
-    /// Reads every record stamped `due` or earlier, and those without stamp.
-    fn read_all(&mut self, due: u64) {
-        loop {
-            let mut announced = false;
-            for index in 0..self.rings.len() {
-                if !self.rings[index].is_empty() && !self.by_number.contains_key(&self.rings[index].image) {
-                    announced |= self.read_announcement(index);
-                }
-            }
-            let mut numbers: Vec<u32> = (self.rings.iter().filter(|ring| !ring.is_empty()))
-                .map(|ring| ring.image)
-                .filter(|number| self.by_number.contains_key(number))
-                .collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            for number in numbers {
-                self.read_image(number, due);
-            }
-            if !announced {
-                return;
-            }
-        }
-    }
-
-    /// Reads the rings of one image in the order of their stamps.
-    fn read_image(&mut self, number: u32, due: u64) {
-        let Some(&image) = self.by_number.get(&number) else { return };
-        self.begin_threads(number, image);
-        let members: Vec<usize> = (0..self.rings.len())
-            .filter(|&index| self.rings[index].image == number && !self.rings[index].is_empty())
-            .collect();
-        if let [only] = members[..] {
-            while self.read_ring(only, image, due) {}
-            return;
-        }
-        loop {
-            // The ring whose next record is the earliest, and up to where it may be read: the next ring's record.
-            let mut first: Option<(u64, usize)> = None;
-            let mut second = u64::MAX;
-            for &index in &members {
-                let Some(stamp) = merge::next_stamp(&self.rings[index]) else { continue };
-                match first {
-                    Some((earliest, _)) if stamp >= earliest => second = second.min(stamp),
-                    _ => {
-                        second = first.map_or(second, |(earliest, _)| earliest);
-                        first = Some((stamp, index));
-                    }
-                }
-            }
-            let Some((_, index)) = first.filter(|(stamp, _)| *stamp <= due) else { return };
-            while self.read_ring(index, image, second.min(due)) {}
-        }
-    }
-
-    /// Reads a batch of records of a ring, up to those stamped `due`. False if there is nothing more to read.
-    fn read_ring(&mut self, index: usize, image: usize, due: u64) -> bool {
-        let ring = &mut self.rings[index];
-        let mut words = std::mem::take(&mut ring.words);
-        let (mut at, end) = (ring.at, words.len());
-        let stop = (at + BATCH).min(end);
-        let mut held_back = false;
-        while at < stop {
-            let rest = &words[at..];
-            let Some(length) = merge::length(rest) else {
-                // A record that is cut cannot be: they are published whole. A target has overwritten its ring.
-                self.inconsistent += 1;
-                words.truncate(at);
-                break;
-            };
-            let record = &rest[..length];
-            if let Some(stamp) = merge::stamp(record) {
-                if stamp > due {
-                    held_back = true;
-                    break;
-                }
-                self.rings[index].last_stamp = stamp;
-            }
-            self.read_record(index, image, record);
-            at += length;
-        }
-        let more = at < words.len() && !held_back;
-        let ring = &mut self.rings[index];
-        ring.words = words;
-        ring.at = at;
-        if self.writer.as_ref().is_some_and(CaptureWriter::is_full) {
-            self.flush();
-        }
-        more
-    }
-
-    #[inline]
-    fn read_record(&mut self, index: usize, image: usize, record: &[u64]) {
-        let first = record[0];
-        let (record_kind, sub, low) = (kind_of(first), sub_of(first), low_of(first));
-        if record_kind == kind::DEFINITION {
-            return self.define(index, image, record);
-        }
-        let block = |ring: &mut Ring, tally: &mut Tally, image: ImageIndex| {
-            let word = record[1];
-            let size = if word as u32 == WIDE { record[2] } else { word & u64::from(u32::MAX) };
-            (size, row(ring, tally, image, (word >> 32) as usize))
-        };
-        let Self { rings, images, tally, writer, .. } = self;
-        let ring = &mut rings[index];
-        let Some(thread) = ring.thread else { return };
-        let Image { heap, index: image, .. } = &mut images[image];
-        let mut recent = ring.recent;
-        macro_rules! context {
-            () => {
-                heap::Context {
-                    tally,
-                    thread: thread.0,
-                    recent: &mut recent,
-                    sink: |event| {
-                        if let Some(writer) = writer {
-                            writer.event(thread, event);
-                        }
-                    },
-                }
-            };
-        }
-        match record_kind {
-            kind::ALLOCATED | kind::ALLOCATED_STAMPED => {
-                let (size, row) = block(ring, tally, *image);
-                let Some(allocator) = Allocator::from_number(sub as u8) else { return };
-                heap.allocated(&mut context!(), allocator, low, size, row);
-            }
-            kind::FREED | kind::FREED_STAMPED => heap.freed(&mut context!(), low),
-            kind::REALLOC_BEGIN if sub & RANGE != 0 => ring.pending = heap.remapping(low, record[1]),
-            kind::REALLOC_BEGIN => ring.pending = heap.reallocating(low),
-            kind::REALLOC_END if sub & FAILED != 0 => heap.reallocation_failed(std::mem::take(&mut ring.pending)),
-            kind::REALLOC_END => {
-                let (size, row) = block(ring, tally, *image);
-                let Some(reallocator) = Reallocator::from_number((sub >> 2) as u8) else { return };
-                let pending = std::mem::take(&mut ring.pending);
-                heap.reallocated(&mut context!(), pending, reallocator.allocator(), low, size, row);
-            }
-            _ => heap.unmapped(&mut context!(), low, record[1]),
-        }
-        rings[index].recent = recent;
-    }
-
-    fn define(&mut self, index: usize, image: usize, record: &[u64]) {
-        let Self { rings, images, dictionary, .. } = self;
-        let ring = &mut rings[index];
-        let (low, word) = (low_of(record[0]), record.get(1).copied().unwrap_or(0));
-        match sub_of(record[0]) {
-            definition::PYTHON_NODE => {
-                let parent = ring.nodes.get(low as usize).map_or(StackId::EMPTY, |node| node.stack);
-                let Some(&code) = ring.codes.get((word >> 32) as usize) else {
-                    return ring.nodes.push(Node { stack: parent, row: None });
-                };
-                let frame = dictionary.python_frame(code, word as u32 as i32);
-                ring.nodes.push(Node { stack: dictionary.stack(parent, frame), row: None });
-            }
-            definition::NATIVE_NODE => {
-                let parent = ring.nodes.get(word as usize).map_or(StackId::EMPTY, |node| node.stack);
-                let frame = match images[image].locate(low) {
-                    Some((module, offset)) => FrameDef::Native { module, offset },
-                    None => FrameDef::Unknown { address: low },
-                };
-                let frame = dictionary.frame(frame);
-                ring.nodes.push(Node { stack: dictionary.stack(parent, frame), row: None });
-            }
-            definition::BLOB => {
-                if let Some((kind, blob)) = collect(ring, record) {
-                    self.read_blob(index, image, kind, &blob);
-                }
-            }
-            definition::FINALIZING => {
-                let image = images[image].index;
-                self.tally.program_ended(image);
-                self.write(|writer| {
-                    writer.mark(Event::ProgramEnded(image));
-                    Ok(())
-                });
-            }
-            _ => self.inconsistent += 1,
-        }
-    }
-
-    fn read_blob(&mut self, index: usize, image: usize, kind: BlobKind, blob: &[u8]) {
-        match kind {
-            BlobKind::Code => {
-                let code = code_of(&mut self.dictionary, blob);
-                self.rings[index].codes.push(code);
-            }
-            BlobKind::Module => {
-                let Some((head, path)) = blob.split_first_chunk::<24>() else { return };
-                let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap_or_default());
-                let module = self.dictionary.module(&String::from_utf8_lossy(path));
-                let mapped = Mapped { end: number(8), file_offset: number(16), module };
-                self.images[image].map_module(number(0), mapped);
-            }
-            // Read before by `read_announcement`; a thread's name is read from /proc.
-            BlobKind::Image | BlobKind::ThreadName => {}
-        }
-    }
-
-    /// Reads the first record of an image that is not known yet, if it stands in this ring and is whole. False if not.
-    fn read_announcement(&mut self, index: usize) -> bool {
-        let number = self.rings[index].image;
-        let ring = &mut self.rings[index];
-        let words = std::mem::take(&mut ring.words);
-        let found = merge::length(&words[ring.at..]).and_then(|length| {
-            let record = &words[ring.at..ring.at + length];
-            let is_announcement = kind_of(record[0]) == kind::DEFINITION
-                && sub_of(record[0]) == definition::BLOB
-                && blob_parts(record[0]).0 == BlobKind::Image as u8;
-            is_announcement.then(|| {
-                ring.at += length;
-                collect(ring, record)
-            })?
-        });
-        ring.words = words;
-        match found {
-            Some((_, blob)) => {
-                self.add_image(number, index, &blob);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn add_image(&mut self, number: u32, ring: usize, blob: &[u8]) {
-        let pid = self.rings[ring].header.pid.load(Ordering::Relaxed);
-        let Some(announcement) = Announcement::parse(blob) else {
-            self.inconsistent += 1;
-            return;
-        };
-        // A program that was executed in a process takes the place of the one before.
-        let before = self.images.iter().position(|image| image.pid == pid && !image.ended);
-        if let Some(before) = before {
-            self.end_image(before);
-        }
-        let parent = match announcement.forked {
-            true => self.by_number.get(&announcement.parent).copied(),
-            false => before.or_else(|| {
-                let parent = process::parent(pid)?;
-                self.images.iter().rposition(|image| image.pid == parent)
-            }),
-        };
-        let (program, arguments): (_, Vec<_>) = match parent {
-            // A forked child runs what its parent does, and does not say so again.
-            Some(parent) if announcement.forked => (self.images[parent].program, self.images[parent].arguments.clone()),
-            _ => (
-                self.dictionary.string(&announcement.program),
-                announcement.arguments.iter().map(|text| self.dictionary.string(text)).collect(),
-            ),
-        };
-        let python = announcement.python;
-        let known = python == 0 || (0x0308..=0x030D).contains(&python);
-        if !known && !self.unknown_pythons.contains(&python) {
-            self.unknown_pythons.push(python);
-        }
-        let index = self.dictionary.image(ImageDef {
-            pid,
-            parent: parent.map(|parent| self.images[parent].index),
-            origin: if announcement.forked { ImageOrigin::Fork } else { ImageOrigin::Exec },
-            program,
-            arguments: arguments.clone(),
-            python,
-            started: self.now,
-        });
-        self.by_number.insert(number, self.images.len());
-        self.images.push(Image {
-            index,
-            pid,
-            program,
-            arguments,
-            heap: heap::Heap::default(),
-            modules: Default::default(),
-            process: Watched::new(pid),
-            ended: false,
-        });
-        // The image is in the account even if it never allocates.
-        self.tally.row(index, StackId::EMPTY);
-        for ring in &mut self.rings {
-            if ring.image == number {
-                begin_thread(ring, index, &mut self.dictionary);
-            }
-        }
-    }
-
-    fn end_dead_images(&mut self) {
-        for image in 0..self.images.len() {
-            if !self.images[image].ended && self.images[image].process.has_ended() {
-                self.end_image(image);
-            }
-        }
-    }
-
-    /// Reads the rest of an image's rings and ends it. Its process has ended or executes another program: nothing
-    /// will be written any more.
-    fn end_image(&mut self, image: usize) {
-        let Some(number) = self.by_number.iter().find(|(_, index)| **index == image).map(|(number, _)| *number) else {
-            return;
-        };
-        for _ in 0..2 {
-            for index in 0..self.shared.rings_used() {
-                if self.rings.get(index).is_none_or(|ring| ring.image == number || ring.image == 0)
-                    && self.shared.state(index) != ring_state::FREE
-                {
-                    self.take(index);
-                }
-            }
-            self.begin_threads(number, image);
-            self.tick();
-            self.read_image(number, u64::MAX);
-        }
-        for index in 0..self.rings.len() {
-            let is_its = self.rings[index].image == number;
-            if is_its && self.shared.state(index) != ring_state::FREE && self.rings[index].is_empty() {
-                self.shared.free(index);
-            }
-        }
-        self.images[image].ended = true;
-        self.inconsistent += std::mem::take(&mut self.images[image].heap).inconsistent;
-        let index = self.images[image].index;
-        self.tally.image_ended(index);
-        self.write(|writer| {
-            writer.mark(Event::ImageEnded(index));
-            Ok(())
-        });
-    }
-
-    /// Gives the threads of an image that have begun since their numbers.
-    fn begin_threads(&mut self, number: u32, image: usize) {
-        let index = self.images[image].index;
-        for ring in &mut self.rings {
-            if ring.image == number && ring.thread.is_none() {
-                begin_thread(ring, index, &mut self.dictionary);
-            }
-        }
-    }
-
     fn sample(&mut self) {
         let mut resident = 0;
         let mut own = 0;
@@ -678,51 +339,6 @@ impl Session {
         let sample = self.tally.sample(self.now, resident);
         self.write(|writer| writer.sample(sample));
         self.timeline.push(sample);
-        if self.timeline.len() > MOST_POINTS {
-            self.timeline = self.timeline.chunks(2).map(merge_samples).collect();
-        }
-    }
-
-    /// Takes the rings back whose threads said that they were about to end, and have.
-    fn release_ended(&mut self) {
-        for index in 0..self.rings.len() {
-            if self.shared.state(index) == ring_state::EXITING {
-                self.release_if_ended(index);
-            }
-        }
-    }
-
-    /// What is done once a second: names of threads, rings of threads that ended without saying so.
-    fn chores(&mut self) {
-        for index in 0..self.rings.len() {
-            if self.shared.state(index) == ring_state::CLAIMED && !self.release_if_ended(index) {
-                note_name(&mut self.rings[index], &mut self.dictionary);
-            }
-        }
-    }
-
-    fn release_if_ended(&mut self, index: usize) -> bool {
-        let header = self.rings[index].header;
-        if self.rings[index].claims != header.claims.load(Ordering::Acquire) {
-            // A new claim, of which no word has been read.
-            return false;
-        }
-        let of = |header: &RingHeader| (header.pid.load(Ordering::Relaxed), header.thread.load(Ordering::Relaxed));
-        let (pid, thread) = of(header);
-        // The number may have gone to a new thread, which has a ring of its own then.
-        let has_successor = || {
-            (0..self.rings.len()).any(|other| {
-                other != index
-                    && self.shared.state(other) == ring_state::CLAIMED
-                    && of(self.rings[other].header) == (pid, thread)
-            })
-        };
-        let state = self.shared.state(index);
-        let ended = !process::has_thread(pid, thread) || (state == ring_state::EXITING && has_successor());
-        if ended {
-            self.shared.control().ring_states[index].store(ring_state::RELEASED, Ordering::Release);
-        }
-        ended
     }
 
     fn flush(&mut self) {
@@ -799,7 +415,7 @@ impl Session {
                 totals: account.totals.clone(),
                 images: account.images,
                 rows: account.rows,
-                timeline: std::mem::take(&mut self.timeline),
+                timeline: std::mem::take(&mut self.timeline).into_points(),
                 status: code,
             };
             match writer.finish(footer) {
@@ -817,118 +433,3 @@ impl Session {
         }
     }
 }
-
-/// The row of a node of the ring's thread; nodes that do not exist count as the empty stack.
-#[inline]
-fn row(ring: &mut Ring, tally: &mut Tally, image: ImageIndex, node: usize) -> RowId {
-    let node = if node < ring.nodes.len() { node } else { 0 };
-    let node = &mut ring.nodes[node];
-    match node.row {
-        Some(row) => row,
-        None => *node.row.insert(tally.row(image, node.stack)),
-    }
-}
-
-fn begin_thread(ring: &mut Ring, image: ImageIndex, dictionary: &mut Dictionary) {
-    let tid = ring.header.thread.load(Ordering::Relaxed);
-    ring.thread = Some(dictionary.thread(ThreadDef { image, tid }));
-    note_name(ring, dictionary);
-}
-
-fn note_name(ring: &mut Ring, dictionary: &mut Dictionary) {
-    let (pid, tid) = (ring.header.pid.load(Ordering::Relaxed), ring.header.thread.load(Ordering::Relaxed));
-    if let (Some(thread), Some(name)) = (ring.thread, process::thread_name(pid, tid))
-        && name != ring.name
-    {
-        dictionary.name_thread(thread, &name);
-        ring.name = name;
-    }
-}
-
-/// Adds a part to the ring's blob; the whole if that was the last part.
-fn collect(ring: &mut Ring, record: &[u64]) -> Option<(BlobKind, Vec<u8>)> {
-    let (kind, length, last) = blob_parts(record[0]);
-    ring.blob.extend(record[1..].iter().flat_map(|word| word.to_le_bytes()).take(length as usize));
-    if !last {
-        return None;
-    }
-    Some((BlobKind::from_number(kind)?, std::mem::take(&mut ring.blob)))
-}
-
-fn code_of(dictionary: &mut Dictionary, blob: &[u8]) -> CodeObject {
-    let mut head = [0; code::HEAD];
-    let whole = blob.len().min(code::HEAD);
-    head[..whole].copy_from_slice(&blob[..whole]);
-    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    let mut rest = &blob[whole..];
-    let mut part = |length: u32| {
-        let (part, after) = rest.split_at(rest.len().min(length as usize));
-        rest = after;
-        part
-    };
-    let (name, file, line_table) = (part(number(8)), part(number(12)), part(number(16)));
-    let (name, file) = (wire_text(name, head[6]), wire_text(file, head[7]));
-    let first_line = number(0);
-    let code = CodeDef { name: dictionary.string(&name), file: dictionary.string(&file), first_line };
-    let python = u16::from_le_bytes([head[4], head[5]]);
-    dictionary.code_object(code, LineTable { python, first_line, bytes: line_table.to_vec() })
-}
-
-/// Text as CPython keeps it, with `width` bytes per character.
-fn wire_text(bytes: &[u8], width: u8) -> String {
-    let characters: Vec<u32> = match width {
-        2 => bytes.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]]))).collect(),
-        4 => bytes.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect(),
-        _ => bytes.iter().map(|byte| u32::from(*byte)).collect(),
-    };
-    // Surrogates stand for bytes of a path that are no UTF-8 (PEP 383).
-    characters.into_iter().map(|character| char::from_u32(character).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
-}
-
-/// The content of a [`BlobKind::Image`].
-struct Announcement {
-    parent: u32,
-    forked: bool,
-    python: u16,
-    program: String,
-    arguments: Vec<String>,
-}
-
-impl Announcement {
-    fn parse(blob: &[u8]) -> Option<Self> {
-        let (head, mut rest) = blob.split_first_chunk::<7>()?;
-        let mut part = || {
-            let (length, after) = rest.split_first_chunk::<4>()?;
-            let (part, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            rest = after;
-            Some(part)
-        };
-        let (program, command) = (part()?, part()?);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let command = command.strip_suffix(b"\0").unwrap_or(command);
-        Some(Self {
-            parent: u32::from_le_bytes([head[0], head[1], head[2], head[3]]),
-            forked: head[4] != 0,
-            python: u16::from_le_bytes([head[5], head[6]]),
-            program: text(program),
-            arguments: if command.is_empty() {
-                Vec::new()
-            } else {
-                command.split(|byte| *byte == 0).map(text).collect()
-            },
-        })
-    }
-}
-
-/// One point for two.
-fn merge_samples(points: &[Sample]) -> Sample {
-    let mut merged = points[points.len() - 1];
-    for point in points {
-        merged.live_high = merged.live_high.max(point.live_high);
-        merged.rss = merged.rss.max(point.rss);
-    }
-    merged
-}
-
-// The shim writes what `wire` says; a change there must be one here.
-const _: () = assert!(wire::ADDRESS_BITS == 56);

@@ -14,15 +14,24 @@ use std::io::{self, Write};
 /// # Errors
 /// Those of writing.
 pub fn write(profile: &Profile, metric: Metric, inverted: bool, out: &mut dyn Write) -> io::Result<()> {
-    write_first(usize::MAX, profile, metric, inverted, out)
+    write_within(Limits { most_frames: usize::MAX, least_bytes: 0 }, profile, metric, inverted, out)
 }
 
-/// The same of the first so many frames of each stack, at least one.
+/// How much of the stacks is of interest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Only the first so many frames of each stack, at least one.
+    pub most_frames: usize,
+    /// What has less with all it called is its caller's; not where the innermost frame comes first.
+    pub least_bytes: u64,
+}
+
+/// The same within these limits.
 ///
 /// # Errors
 /// Those of writing.
-pub(crate) fn write_first(
-    most_frames: usize,
+pub(crate) fn write_within(
+    limits: Limits,
     profile: &Profile,
     metric: Metric,
     inverted: bool,
@@ -31,12 +40,12 @@ pub(crate) fn write_first(
     let labels = Labels::of(&profile.frames);
     let own = match inverted {
         true => profile.own(metric),
-        false => of_outermost(most_frames, profile, metric),
+        false => of_outermost(limits, profile, metric),
     };
     let mut frames: Vec<u32> = Vec::new();
     for (node, own) in profile.nodes().zip(own).filter(|(_, own)| own.bytes > 0) {
         frames.clear();
-        frames.extend(profile.tree.path(node).take(if inverted { most_frames } else { usize::MAX }));
+        frames.extend(profile.tree.path(node).take(if inverted { limits.most_frames } else { usize::MAX }));
         if !inverted {
             frames.reverse();
         }
@@ -53,17 +62,19 @@ pub(crate) fn write_first(
     Ok(())
 }
 
-/// Own amounts by node, those of deeper nodes given to their caller at this depth.
-fn of_outermost(most_frames: usize, profile: &Profile, metric: Metric) -> Vec<Amount> {
+/// Own amounts by node, those of nodes beyond the limits given to their callers.
+fn of_outermost(limits: Limits, profile: &Profile, metric: Metric) -> Vec<Amount> {
     let mut own = profile.own(metric);
+    let totals = profile.tree.totals(&own);
     let nodes = profile.tree.nodes();
     let mut depths: Vec<usize> = Vec::with_capacity(nodes.len());
     for node in nodes {
         depths.push(node.parent.map_or(1, |parent| depths[parent.index()] + 1));
     }
     // Callees stand behind their callers, so what they give has been given to them before.
-    for (index, node) in nodes.iter().enumerate().rev().filter(|(index, _)| depths[*index] > most_frames) {
-        if let Some(parent) = node.parent {
+    for (index, node) in nodes.iter().enumerate().rev() {
+        let is_beyond = depths[index] > limits.most_frames || totals[index].bytes < limits.least_bytes;
+        if let (true, Some(parent)) = (is_beyond, node.parent) {
             let amount = std::mem::take(&mut own[index]);
             own[parent.index()] += amount;
         }

@@ -1,7 +1,7 @@
 //! A flame graph as SVG, drawn by inferno: for places where a page cannot go.
 
 use crate::context::{Context, headline};
-use crate::folded;
+use crate::folded::{self, Limits};
 use heaptide_analyze::profile::{Metric, Profile};
 use inferno::flamegraph::{self, Direction, color::BasicPalette, color::Palette};
 use std::io::{self, Write};
@@ -49,29 +49,39 @@ struct Attentive<'w> {
     failure: Option<io::Error>,
 }
 
-impl Write for Attentive<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes).map_err(|failure| {
+impl Attentive<'_> {
+    fn noting<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|failure| {
             let kind = failure.kind();
             self.failure = Some(failure);
             kind.into()
         })
     }
+}
+
+impl Write for Attentive<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.noting(written)
+    }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        let flushed = self.out.flush();
+        self.noting(flushed)
     }
 }
 
 /// What inferno is given at most. It wants all stacks at once: of a recursion of 10 000 calls that each hold a block,
 /// they are gigabytes.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 16 << 20;
 
 /// Folded stacks, whole if there is room for that, else their first frames: no picture is a thousand frames high.
 fn stacks(profile: &Profile, metric: Metric, inverted: bool) -> io::Result<Vec<u8>> {
+    // Too narrow to be drawn: no need to name them.
+    let least_bytes = (profile.total.of(metric).bytes as f64 * LEAST_PERCENT / 100.0) as u64;
     for most_frames in [usize::MAX, 2048, 512, 128, 32, 8, 1] {
         let mut lines = Bounded(Vec::new());
-        match folded::write_first(most_frames, profile, metric, inverted, &mut lines) {
+        match folded::write_within(Limits { most_frames, least_bytes }, profile, metric, inverted, &mut lines) {
             Ok(()) => return Ok(lines.0),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
             Err(error) => return Err(error),

@@ -1,0 +1,82 @@
+//! Blobs: what the shim says at length, in parts. Their layouts are in `heaptide_format::wire`.
+
+use crate::dictionary::{CodeObject, Dictionary};
+use crate::image::Ring;
+use crate::lines::LineTable;
+use heaptide_format::capture::definitions::CodeDef;
+use heaptide_format::wire::{BlobKind, blob_parts, code};
+
+/// Adds a part to the ring's blob; the whole if that was the last part.
+pub(super) fn collect(ring: &mut Ring, record: &[u64]) -> Option<(BlobKind, Vec<u8>)> {
+    let (kind, length, last) = blob_parts(record[0]);
+    ring.blob.extend(record[1..].iter().flat_map(|word| word.to_le_bytes()).take(length as usize));
+    if !last {
+        return None;
+    }
+    Some((BlobKind::from_number(kind)?, std::mem::take(&mut ring.blob)))
+}
+
+pub(super) fn code_of(dictionary: &mut Dictionary, blob: &[u8]) -> CodeObject {
+    let mut head = [0; code::HEAD];
+    let whole = blob.len().min(code::HEAD);
+    head[..whole].copy_from_slice(&blob[..whole]);
+    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let mut rest = &blob[whole..];
+    let mut part = |length: u32| {
+        let (part, after) = rest.split_at(rest.len().min(length as usize));
+        rest = after;
+        part
+    };
+    let (name, file, line_table) = (part(number(8)), part(number(12)), part(number(16)));
+    let (name, file) = (wire_text(name, head[6]), wire_text(file, head[7]));
+    let first_line = number(0);
+    let code = CodeDef { name: dictionary.string(&name), file: dictionary.string(&file), first_line };
+    let python = u16::from_le_bytes([head[4], head[5]]);
+    dictionary.code_object(code, LineTable { python, first_line, bytes: line_table.to_vec() })
+}
+
+/// Text as CPython keeps it, with `width` bytes per character.
+fn wire_text(bytes: &[u8], width: u8) -> String {
+    let characters: Vec<u32> = match width {
+        2 => bytes.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]]))).collect(),
+        4 => bytes.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect(),
+        _ => bytes.iter().map(|byte| u32::from(*byte)).collect(),
+    };
+    // Surrogates stand for bytes of a path that are no UTF-8 (PEP 383).
+    characters.into_iter().map(|character| char::from_u32(character).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+/// The content of a [`BlobKind::Image`].
+pub(super) struct Announcement {
+    pub(super) parent: u32,
+    pub(super) forked: bool,
+    pub(super) python: u16,
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+}
+
+impl Announcement {
+    pub(super) fn parse(blob: &[u8]) -> Option<Self> {
+        let (head, mut rest) = blob.split_first_chunk::<7>()?;
+        let mut part = || {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let (part, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = after;
+            Some(part)
+        };
+        let (program, command) = (part()?, part()?);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let command = command.strip_suffix(b"\0").unwrap_or(command);
+        Some(Self {
+            parent: u32::from_le_bytes([head[0], head[1], head[2], head[3]]),
+            forked: head[4] != 0,
+            python: u16::from_le_bytes([head[5], head[6]]),
+            program: text(program),
+            arguments: if command.is_empty() {
+                Vec::new()
+            } else {
+                command.split(|byte| *byte == 0).map(text).collect()
+            },
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! Images and threads as they come and go: announced by their first record, ended with their process, or by the program
+//! that takes its place.
+
+use super::Session;
+use super::blobs::{Announcement, collect};
+use crate::dictionary::Dictionary;
+use crate::image::{Image, Ring};
+use crate::process::{self, Watched};
+use crate::{heap, merge};
+use heaptide_format::capture::definitions::{ImageDef, ImageOrigin, ThreadDef};
+use heaptide_format::capture::events::Event;
+use heaptide_format::ids::{ImageIndex, StackId};
+use heaptide_format::shared::{RingHeader, ring_state};
+use heaptide_format::wire::{BlobKind, blob_parts, definition, kind, kind_of, sub_of};
+use std::sync::atomic::Ordering;
+
+impl Session {
+    /// Reads the first record of an image that is not known yet, if it stands in this ring and is whole. False if not.
+    pub(super) fn read_announcement(&mut self, index: usize) -> bool {
+        let number = self.rings[index].image;
+        let ring = &mut self.rings[index];
+        let words = std::mem::take(&mut ring.words);
+        let found = merge::length(&words[ring.at..]).and_then(|length| {
+            let record = &words[ring.at..ring.at + length];
+            let is_announcement = kind_of(record[0]) == kind::DEFINITION
+                && sub_of(record[0]) == definition::BLOB
+                && blob_parts(record[0]).0 == BlobKind::Image as u8;
+            is_announcement.then(|| {
+                ring.at += length;
+                collect(ring, record)
+            })?
+        });
+        ring.words = words;
+        match found {
+            Some((_, blob)) => {
+                self.add_image(number, index, &blob);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn add_image(&mut self, number: u32, ring: usize, blob: &[u8]) {
+        let pid = self.rings[ring].header.pid.load(Ordering::Relaxed);
+        let Some(announcement) = Announcement::parse(blob) else {
+            self.inconsistent += 1;
+            return;
+        };
+        // A program that was executed in a process takes the place of the one before.
+        let before = self.images.iter().position(|image| image.pid == pid && !image.ended);
+        if let Some(before) = before {
+            self.end_image(before);
+        }
+        let parent = match announcement.forked {
+            true => self.by_number.get(&announcement.parent).copied(),
+            false => before.or_else(|| {
+                let parent = process::parent(pid)?;
+                self.images.iter().rposition(|image| image.pid == parent)
+            }),
+        };
+        let (program, arguments): (_, Vec<_>) = match parent {
+            // A forked child runs what its parent does, and does not say so again.
+            Some(parent) if announcement.forked => (self.images[parent].program, self.images[parent].arguments.clone()),
+            _ => (
+                self.dictionary.string(&announcement.program),
+                announcement.arguments.iter().map(|text| self.dictionary.string(text)).collect(),
+            ),
+        };
+        let python = announcement.python;
+        let known = python == 0 || (0x0308..=0x030D).contains(&python);
+        if !known && !self.unknown_pythons.contains(&python) {
+            self.unknown_pythons.push(python);
+        }
+        let index = self.dictionary.image(ImageDef {
+            pid,
+            parent: parent.map(|parent| self.images[parent].index),
+            origin: if announcement.forked { ImageOrigin::Fork } else { ImageOrigin::Exec },
+            program,
+            arguments: arguments.clone(),
+            python,
+            started: self.now,
+        });
+        self.by_number.insert(number, self.images.len());
+        self.images.push(Image {
+            index,
+            pid,
+            program,
+            arguments,
+            heap: heap::Heap::default(),
+            modules: Default::default(),
+            process: Watched::new(pid),
+            ended: false,
+        });
+        // The image is in the account even if it never allocates.
+        self.tally.row(index, StackId::EMPTY);
+        for ring in &mut self.rings {
+            if ring.image == number {
+                begin_thread(ring, index, &mut self.dictionary);
+            }
+        }
+    }
+
+    pub(super) fn end_dead_images(&mut self) {
+        for image in 0..self.images.len() {
+            if !self.images[image].ended && self.images[image].process.has_ended() {
+                self.end_image(image);
+            }
+        }
+    }
+
+    /// Reads the rest of an image's rings and ends it. Its process has ended or executes another program: nothing
+    /// will be written any more.
+    fn end_image(&mut self, image: usize) {
+        let Some(number) = self.by_number.iter().find(|(_, index)| **index == image).map(|(number, _)| *number) else {
+            return;
+        };
+        for _ in 0..2 {
+            for index in 0..self.shared.rings_used() {
+                if self.rings.get(index).is_none_or(|ring| ring.image == number || ring.image == 0)
+                    && self.shared.state(index) != ring_state::FREE
+                {
+                    self.take(index);
+                }
+            }
+            self.begin_threads(number, image);
+            self.tick();
+            self.read_image(number, u64::MAX);
+        }
+        for index in 0..self.rings.len() {
+            let is_its = self.rings[index].image == number;
+            if is_its && self.shared.state(index) != ring_state::FREE && self.rings[index].is_empty() {
+                self.shared.free(index);
+            }
+        }
+        self.images[image].ended = true;
+        self.inconsistent += std::mem::take(&mut self.images[image].heap).inconsistent;
+        let index = self.images[image].index;
+        self.tally.image_ended(index);
+        self.write(|writer| {
+            writer.mark(Event::ImageEnded(index));
+            Ok(())
+        });
+    }
+
+    /// Gives the threads of an image that have begun since their numbers.
+    pub(super) fn begin_threads(&mut self, number: u32, image: usize) {
+        let index = self.images[image].index;
+        for ring in &mut self.rings {
+            if ring.image == number && ring.thread.is_none() {
+                begin_thread(ring, index, &mut self.dictionary);
+            }
+        }
+    }
+
+    /// Takes the rings back whose threads said that they were about to end, and have.
+    pub(super) fn release_ended(&mut self) {
+        for index in 0..self.rings.len() {
+            if self.shared.state(index) == ring_state::EXITING {
+                self.release_if_ended(index);
+            }
+        }
+    }
+
+    /// What is done once a second: names of threads, rings of threads that ended without saying so.
+    pub(super) fn chores(&mut self) {
+        for index in 0..self.rings.len() {
+            if self.shared.state(index) == ring_state::CLAIMED && !self.release_if_ended(index) {
+                note_name(&mut self.rings[index], &mut self.dictionary);
+            }
+        }
+    }
+
+    fn release_if_ended(&mut self, index: usize) -> bool {
+        let header = self.rings[index].header;
+        if self.rings[index].claims != header.claims.load(Ordering::Acquire) {
+            // A new claim, of which no word has been read.
+            return false;
+        }
+        let of = |header: &RingHeader| (header.pid.load(Ordering::Relaxed), header.thread.load(Ordering::Relaxed));
+        let (pid, thread) = of(header);
+        // The number may have gone to a new thread, which has a ring of its own then.
+        let has_successor = || {
+            (0..self.rings.len()).any(|other| {
+                other != index
+                    && self.shared.state(other) == ring_state::CLAIMED
+                    && of(self.rings[other].header) == (pid, thread)
+            })
+        };
+        let state = self.shared.state(index);
+        let ended = !process::has_thread(pid, thread) || (state == ring_state::EXITING && has_successor());
+        if ended {
+            self.shared.control().ring_states[index].store(ring_state::RELEASED, Ordering::Release);
+        }
+        ended
+    }
+}
+
+fn begin_thread(ring: &mut Ring, image: ImageIndex, dictionary: &mut Dictionary) {
+    let tid = ring.header.thread.load(Ordering::Relaxed);
+    ring.thread = Some(dictionary.thread(ThreadDef { image, tid }));
+    note_name(ring, dictionary);
+}
+
+fn note_name(ring: &mut Ring, dictionary: &mut Dictionary) {
+    let (pid, tid) = (ring.header.pid.load(Ordering::Relaxed), ring.header.thread.load(Ordering::Relaxed));
+    if let (Some(thread), Some(name)) = (ring.thread, process::thread_name(pid, tid))
+        && name != ring.name
+    {
+        dictionary.name_thread(thread, &name);
+        ring.name = name;
+    }
+}

@@ -1,0 +1,229 @@
+//! Reading records: all rings of an image in the order of their stamps, and what each record does to the heap, the
+//! account and the dictionary. Where the words come from is in `session.rs`.
+
+use super::Session;
+use super::blobs::{code_of, collect};
+use crate::capture::CaptureWriter;
+use crate::image::{Image, Mapped, Node, Ring};
+use crate::{heap, merge};
+use heaptide_analyze::tally::{RowId, Tally};
+use heaptide_format::allocator::Allocator;
+use heaptide_format::capture::definitions::FrameDef;
+use heaptide_format::capture::events::Event;
+use heaptide_format::ids::{ImageIndex, StackId};
+use heaptide_format::wire::{BlobKind, FAILED, RANGE, Reallocator, WIDE, definition, kind, kind_of, low_of, sub_of};
+
+/// Words of one ring that are read before the capture and the clock are looked at again.
+const BATCH: usize = 16 * 1024;
+
+impl Session {
+    /// Reads every record stamped `due` or earlier, and those without stamp.
+    pub(super) fn read_all(&mut self, due: u64) {
+        loop {
+            let mut announced = false;
+            for index in 0..self.rings.len() {
+                if !self.rings[index].is_empty() && !self.by_number.contains_key(&self.rings[index].image) {
+                    announced |= self.read_announcement(index);
+                }
+            }
+            let mut numbers: Vec<u32> = (self.rings.iter().filter(|ring| !ring.is_empty()))
+                .map(|ring| ring.image)
+                .filter(|number| self.by_number.contains_key(number))
+                .collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            for number in numbers {
+                self.read_image(number, due);
+            }
+            if !announced {
+                return;
+            }
+        }
+    }
+
+    /// Reads the rings of one image in the order of their stamps.
+    pub(super) fn read_image(&mut self, number: u32, due: u64) {
+        let Some(&image) = self.by_number.get(&number) else { return };
+        self.begin_threads(number, image);
+        let members: Vec<usize> = (0..self.rings.len())
+            .filter(|&index| self.rings[index].image == number && !self.rings[index].is_empty())
+            .collect();
+        if let [only] = members[..] {
+            while self.read_ring(only, image, due) {}
+            return;
+        }
+        loop {
+            // The ring whose next record is the earliest, and up to where it may be read: the next ring's record.
+            let mut first: Option<(u64, usize)> = None;
+            let mut second = u64::MAX;
+            for &index in &members {
+                let Some(stamp) = merge::next_stamp(&self.rings[index]) else { continue };
+                match first {
+                    Some((earliest, _)) if stamp >= earliest => second = second.min(stamp),
+                    _ => {
+                        second = first.map_or(second, |(earliest, _)| earliest);
+                        first = Some((stamp, index));
+                    }
+                }
+            }
+            let Some((_, index)) = first.filter(|(stamp, _)| *stamp <= due) else { return };
+            while self.read_ring(index, image, second.min(due)) {}
+        }
+    }
+
+    /// Reads a batch of records of a ring, up to those stamped `due`. False if there is nothing more to read.
+    fn read_ring(&mut self, index: usize, image: usize, due: u64) -> bool {
+        let ring = &mut self.rings[index];
+        let mut words = std::mem::take(&mut ring.words);
+        let (mut at, end) = (ring.at, words.len());
+        let stop = (at + BATCH).min(end);
+        let mut held_back = false;
+        while at < stop {
+            let rest = &words[at..];
+            let Some(length) = merge::length(rest) else {
+                // A record that is cut cannot be: they are published whole. A target has overwritten its ring.
+                self.inconsistent += 1;
+                words.truncate(at);
+                break;
+            };
+            let record = &rest[..length];
+            if let Some(stamp) = merge::stamp(record) {
+                if stamp > due {
+                    held_back = true;
+                    break;
+                }
+                self.rings[index].last_stamp = stamp;
+            }
+            self.read_record(index, image, record);
+            at += length;
+        }
+        let more = at < words.len() && !held_back;
+        let ring = &mut self.rings[index];
+        ring.words = words;
+        ring.at = at;
+        if self.writer.as_ref().is_some_and(CaptureWriter::is_full) {
+            self.flush();
+        }
+        more
+    }
+
+    #[inline]
+    fn read_record(&mut self, index: usize, image: usize, record: &[u64]) {
+        let first = record[0];
+        let (record_kind, sub, low) = (kind_of(first), sub_of(first), low_of(first));
+        if record_kind == kind::DEFINITION {
+            return self.define(index, image, record);
+        }
+        let block = |ring: &mut Ring, tally: &mut Tally, image: ImageIndex| {
+            let word = record[1];
+            let size = if word as u32 == WIDE { record[2] } else { word & u64::from(u32::MAX) };
+            (size, row(ring, tally, image, (word >> 32) as usize))
+        };
+        let Self { rings, images, tally, writer, .. } = self;
+        let ring = &mut rings[index];
+        let Some(thread) = ring.thread else { return };
+        let Image { heap, index: image, .. } = &mut images[image];
+        let mut recent = ring.recent;
+        macro_rules! context {
+            () => {
+                heap::Context {
+                    tally,
+                    thread: thread.0,
+                    recent: &mut recent,
+                    sink: |event| {
+                        if let Some(writer) = writer {
+                            writer.event(thread, event);
+                        }
+                    },
+                }
+            };
+        }
+        match record_kind {
+            kind::ALLOCATED | kind::ALLOCATED_STAMPED => {
+                let (size, row) = block(ring, tally, *image);
+                let Some(allocator) = Allocator::from_number(sub as u8) else { return };
+                heap.allocated(&mut context!(), allocator, low, size, row);
+            }
+            kind::FREED | kind::FREED_STAMPED => heap.freed(&mut context!(), low),
+            kind::REALLOC_BEGIN if sub & RANGE != 0 => ring.pending = heap.remapping(low, record[1]),
+            kind::REALLOC_BEGIN => ring.pending = heap.reallocating(low),
+            kind::REALLOC_END if sub & FAILED != 0 => heap.reallocation_failed(std::mem::take(&mut ring.pending)),
+            kind::REALLOC_END => {
+                let (size, row) = block(ring, tally, *image);
+                let Some(reallocator) = Reallocator::from_number((sub >> 2) as u8) else { return };
+                let pending = std::mem::take(&mut ring.pending);
+                heap.reallocated(&mut context!(), pending, reallocator.allocator(), low, size, row);
+            }
+            _ => heap.unmapped(&mut context!(), low, record[1]),
+        }
+        rings[index].recent = recent;
+    }
+
+    fn define(&mut self, index: usize, image: usize, record: &[u64]) {
+        let Self { rings, images, dictionary, .. } = self;
+        let ring = &mut rings[index];
+        let (low, word) = (low_of(record[0]), record.get(1).copied().unwrap_or(0));
+        match sub_of(record[0]) {
+            definition::PYTHON_NODE => {
+                let parent = ring.nodes.get(low as usize).map_or(StackId::EMPTY, |node| node.stack);
+                let Some(&code) = ring.codes.get((word >> 32) as usize) else {
+                    return ring.nodes.push(Node { stack: parent, row: None });
+                };
+                let frame = dictionary.python_frame(code, word as u32 as i32);
+                ring.nodes.push(Node { stack: dictionary.stack(parent, frame), row: None });
+            }
+            definition::NATIVE_NODE => {
+                let parent = ring.nodes.get(word as usize).map_or(StackId::EMPTY, |node| node.stack);
+                let frame = match images[image].locate(low) {
+                    Some((module, offset)) => FrameDef::Native { module, offset },
+                    None => FrameDef::Unknown { address: low },
+                };
+                let frame = dictionary.frame(frame);
+                ring.nodes.push(Node { stack: dictionary.stack(parent, frame), row: None });
+            }
+            definition::BLOB => {
+                if let Some((kind, blob)) = collect(ring, record) {
+                    self.read_blob(index, image, kind, &blob);
+                }
+            }
+            definition::FINALIZING => {
+                let image = images[image].index;
+                self.tally.program_ended(image);
+                self.write(|writer| {
+                    writer.mark(Event::ProgramEnded(image));
+                    Ok(())
+                });
+            }
+            _ => self.inconsistent += 1,
+        }
+    }
+
+    fn read_blob(&mut self, index: usize, image: usize, kind: BlobKind, blob: &[u8]) {
+        match kind {
+            BlobKind::Code => {
+                let code = code_of(&mut self.dictionary, blob);
+                self.rings[index].codes.push(code);
+            }
+            BlobKind::Module => {
+                let Some((head, path)) = blob.split_first_chunk::<24>() else { return };
+                let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap_or_default());
+                let module = self.dictionary.module(&String::from_utf8_lossy(path));
+                let mapped = Mapped { end: number(8), file_offset: number(16), module };
+                self.images[image].map_module(number(0), mapped);
+            }
+            // Read before by `read_announcement`; a thread's name is read from /proc.
+            BlobKind::Image | BlobKind::ThreadName => {}
+        }
+    }
+}
+
+/// The row of a node of the ring's thread; nodes that do not exist count as the empty stack.
+#[inline]
+fn row(ring: &mut Ring, tally: &mut Tally, image: ImageIndex, node: usize) -> RowId {
+    let node = if node < ring.nodes.len() { node } else { 0 };
+    let node = &mut ring.nodes[node];
+    match node.row {
+        Some(row) => row,
+        None => *node.row.insert(tally.row(image, node.stack)),
+    }
+}
