@@ -335,3 +335,14 @@ fn names_do_no_harm() {
     scratch.heaptide("flamegraph --format svg run.bin").exits(0);
     assert!(!scratch.read("run.flamegraph.svg").contains("<b>"));
 }
+
+/// 12 000 calls of one another, each with a block of 1000 bytes: their stacks, all written out, are gigabytes.
+#[test]
+fn a_picture_of_a_deep_recursion_is_cut_but_whole_in_width() {
+    let scratch = Scratch::new();
+    let deep = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures/hostile/deep.bin");
+    scratch.heaptide(&format!("flamegraph --format svg -o deep.svg {}", deep.display())).exits(0);
+    let svg = scratch.read("deep.svg");
+    assert!(svg.contains("<title>all (12,000,000 bytes, 100%)</title>"));
+    assert!(svg.len() < 4 << 20, "{} bytes", svg.len());
+}

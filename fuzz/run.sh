@@ -1,0 +1,23 @@
+#!/bin/sh
+# Fuzzes every target: sh fuzz/run.sh [SECONDS a target, 60 if left out] [TARGET...]
+# Installs cargo-fuzz if it is missing. docs/fuzzing.md says what the targets do and what to do with a find.
+set -eu
+cd "$(dirname "$0")"
+seconds=${1:-60}
+[ $# -gt 0 ] && shift
+exec < /dev/null
+cargo fuzz --version > /dev/null 2>&1 || cargo install cargo-fuzz --locked
+# No nightly compiler: nothing but the counting of branches is asked of it, which stable does under this name.
+export RUSTC_BOOTSTRAP=1
+python3 seeds.py
+for target in ${*:-capture blocks}; do
+    printf '\n== fuzzing %s for %s s\n' "$target" "$seconds"
+    # 64 KiB hold all that a capture can say; 512 MB and 10 s are out of proportion to them.
+    cargo fuzz build --sanitizer none "$target"
+    # Without a sanitizer, libFuzzer's own end of an input that takes too long can hang in malloc.
+    timeout -k 10 $((seconds + 60)) cargo fuzz run --sanitizer none "$target" -- -max_total_time="$seconds" \
+        -max_len=65536 -rss_limit_mb=512 -timeout=10 -print_final_stats=1 || {
+        [ $? != 124 ] || echo "the run hung: an input takes longer than 10 s" >&2
+        exit 1
+    }
+done

@@ -1,0 +1,80 @@
+"""Seeds for the fuzz targets, from the captures in fixtures/: python3 seeds.py, in this directory.
+
+`capture` gets them as they are, `blocks` their blocks unpacked: kind, length of the content (three bytes), content.
+"""
+
+import pathlib
+
+HEADER, HEAD = 16, 16
+MOST_BYTES = 65536  # -max_len in run.sh
+
+
+def unpacked(packed: bytes) -> bytes:
+    """The content of an lz4 block, see https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md."""
+    out, at = bytearray(), 0
+
+    def length(nibble: int) -> int:
+        nonlocal at
+        total, more = nibble, nibble == 15
+        while more:
+            total, more = total + packed[at], packed[at] == 255
+            at += 1
+        return total
+
+    while at < len(packed):
+        token = packed[at]
+        at += 1
+        literals = length(token >> 4)
+        out += packed[at : at + literals]
+        at += literals
+        if at >= len(packed):
+            break
+        distance = int.from_bytes(packed[at : at + 2], "little")
+        at += 2
+        for _ in range(length(token & 15) + 4):
+            out.append(out[-distance])
+    return bytes(out)
+
+
+def blocks(capture: bytes) -> bytes:
+    """The whole blocks of a capture, as the target `blocks` takes them."""
+    out, at = bytearray(), HEADER
+    while at + HEAD <= len(capture):
+        kind, codec = capture[at], capture[at + 1]
+        stored = int.from_bytes(capture[at + 4 : at + 8], "little")
+        content = capture[at + HEAD : at + HEAD + stored]
+        if kind not in range(1, 7) or len(content) < stored:
+            break
+        content = unpacked(content) if codec else content
+        out += bytes([kind]) + len(content).to_bytes(3, "little") + content
+        at += HEAD + stored
+    return bytes(out)
+
+
+# By hand, for what a short recording has not: three blocks (5, 6 and 7 bytes) of which the first is freed, a keyframe
+# of the other two, then an allocation, a realloc of slot 1, slot 2 shrunk, a release of nothing, the first allocation
+# again, the end of the image.
+KEYFRAME = [
+    (1, "00 00 00 00 00 00 00"),
+    (2, "01 01 70  00  00  01 02 01  01 00 00  01 07 00 00 00 00 00 00  01 00 01  00"),
+    (3, "05 04 03 03 01 01  01 02 02 02 00  00 01 01 01  05 06 07  02 00 00  00  00"),
+    (4, "00 03 02  01 00 06 01  01 00 07 01"),
+    (3, "07 06 03 02 02 02  01 02 02 02 02 03 01  00 01 03 04 05 10  08 09 01  02 00  02 02  00 00"),
+]
+
+
+def main() -> None:
+    here = pathlib.Path(__file__).parent
+    for target in ("capture", "blocks"):
+        corpus = here / "corpus" / target
+        corpus.mkdir(parents=True, exist_ok=True)
+        for path in (here.parent / "fixtures" / "captures").rglob("*.bin"):
+            seed = path.read_bytes() if target == "capture" else blocks(path.read_bytes())
+            if len(seed) <= MOST_BYTES:
+                (corpus / path.stem).write_bytes(seed)
+    content = [(kind, bytes.fromhex(text)) for kind, text in KEYFRAME]
+    seed = b"".join(bytes([kind]) + len(text).to_bytes(3, "little") + text for kind, text in content)
+    (here / "corpus" / "blocks" / "keyframe").write_bytes(seed)
+
+
+main()

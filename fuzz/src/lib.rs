@@ -1,0 +1,136 @@
+//! What the fuzz targets share: bytes → a capture → every report, into nothing.
+
+use heaptide_analyze::Capture;
+use heaptide_analyze::diff::Diff;
+use heaptide_analyze::leaks::Leaks;
+use heaptide_analyze::profile::{Metric, Options, Profile};
+use heaptide_analyze::records::walk;
+use heaptide_analyze::source::Source;
+use heaptide_format::capture::block::{self, BlockKind};
+use heaptide_format::capture::summary::IndexEntry;
+use heaptide_format::capture::{Footer, decode_meta, encode_meta, header};
+use heaptide_report::parse::Printer;
+use heaptide_report::{Context, Style, diff, folded, html, leaks, page, stats, summary, svg, tree};
+use std::io::{self, Write};
+
+/// A disk that is full after 4 MiB. What a format needs in length (`folded` writes each stack whole) is no fault, and
+/// a report that stops when it cannot write on is what a full disk asks for.
+struct SmallDisk(usize);
+
+impl Write for SmallDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn written(report: impl FnOnce(&mut SmallDisk) -> io::Result<()>) {
+    match report(&mut SmallDisk(4 << 20)) {
+        Ok(()) => {}
+        // An invalid page or an unreadable graph would be our own fault.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Opens the capture as `heaptide` does and writes every report of it.
+pub fn every_report(bytes: &[u8]) {
+    let source = Source::from_bytes(bytes.to_vec());
+    for as_json in [false, true] {
+        written(|out| {
+            let mut printer = Printer::new(out, as_json);
+            match walk(&source, &mut |offset, record| printer.record(offset, record).map(|_| ()), &mut |_| {}) {
+                Err(heaptide_analyze::records::Stop::Visitor(error)) => Err(error),
+                _ => Ok(()),
+            }
+        });
+    }
+    let Ok(capture) = Capture::from_bytes(bytes.to_vec()) else { return };
+    let first_pid = capture.names.images().first().map(|image| image.pid);
+    for options in [
+        Options::default(),
+        Options { pid: first_pid, temporary_within: 0 },
+        Options { temporary_within: 5, ..Options::default() },
+    ] {
+        // An aggregated capture has no events to look for more in.
+        let Ok(profile) = Profile::of(&capture, &options, &mut |_| {}) else { continue };
+        reports_of(&capture, &profile, &options);
+    }
+}
+
+fn reports_of(capture: &Capture, profile: &Profile, options: &Options) {
+    let context = Context::new("run.bin", capture, Some(profile), options.pid);
+    let style = Style { colour: true };
+    let within = options.temporary_within;
+    for metric in Metric::ALL {
+        written(|out| folded::write(profile, metric, options.pid.is_some(), out));
+        let table = summary::Options { metric, temporary_within: within, limit: Some(30), by_total: true };
+        written(|out| summary::write_text(&context, profile, &table, style, out));
+        written(|out| summary::write_json(&context, profile, &summary::Options { limit: None, ..table }, out));
+        for all_frames in [false, true] {
+            let outline = tree::Options { metric, temporary_within: within, least_percent: 0.5, all_frames };
+            written(|out| tree::write_text(&context, profile, &outline, style, out));
+            written(|out| tree::write_json(&context, profile, &tree::Options { least_percent: 0.0, ..outline }, out));
+        }
+    }
+    // A page holds all metrics. It is the slowest to write, for the checksums of its own scripts.
+    if options.pid.is_none() {
+        written(|out| html::write(&page::of_profile(&context, profile, Metric::Peak, within), out));
+    }
+    // A picture of as many stacks as it takes is seconds of inferno's work.
+    if options.pid.is_some() {
+        written(|out| svg::write(&context, profile, Metric::Peak, within, true, out));
+    }
+    let found = Leaks::of(profile);
+    for all in [false, true] {
+        let list = leaks::Options { limit: Some(20), all };
+        written(|out| leaks::write_text(&context, profile, &found, &list, style, out));
+        written(|out| leaks::write_json(&context, profile, &found, &leaks::Options { limit: None, all }, out));
+    }
+    written(|out| stats::write_text(&context, profile, Some(10), style, out));
+    written(|out| stats::write_json(&context, profile, None, out));
+    let nothing = Profile::default();
+    let between = if options.pid.is_some() { Diff::of(profile, &nothing) } else { Diff::of(&nothing, profile) };
+    let changes = diff::Options { metric: Metric::Allocated, limit: None };
+    written(|out| diff::write_text(&context, &context, &between, &changes, style, out));
+    written(|out| diff::write_json(&context, &context, &between, &changes, out));
+    if options.pid.is_some() {
+        written(|out| html::write(&page::of_diff(&context, &context, &between, Metric::Peak), out));
+    }
+}
+
+/// A capture whose header, checksums, lengths, index and trailer are right, whatever its blocks hold. `content` is a
+/// list of blocks: kind, length of the content (three bytes, little-endian), content; `seeds.py` makes such lists of
+/// real captures. The footer, if there is one and it is one, gets an index that leads to the blocks.
+pub fn wrapped(mut content: &[u8]) -> Vec<u8> {
+    let mut file = header::header().to_vec();
+    let mut index = Vec::new();
+    while let Some((head, rest)) = content.split_first_chunk::<4>() {
+        let length = (u32::from_le_bytes([head[1], head[2], head[3], 0]) as usize).min(rest.len());
+        let (block, rest) = rest.split_at(length);
+        content = rest;
+        let kind = match head[0] {
+            1 => BlockKind::Run,
+            2 => BlockKind::Definitions,
+            3 => BlockKind::Events,
+            4 => BlockKind::Keyframe,
+            5 => BlockKind::Samples,
+            _ => BlockKind::Footer,
+        };
+        let offset = file.len() as u64;
+        if kind == BlockKind::Footer
+            && let Ok(footer) = decode_meta::<Footer>(block, 0)
+        {
+            block::write(&mut file, kind, &encode_meta(&Footer { index: index.clone(), ..footer }));
+            file.extend_from_slice(&header::trailer(offset));
+            break;
+        }
+        index.push(IndexEntry { kind: kind as u8, offset, first_event: 0, time: Default::default(), live: 0 });
+        block::write(&mut file, kind, block);
+    }
+    file
+}

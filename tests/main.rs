@@ -1,0 +1,16 @@
+//! Tests of the built binary, each kind of hazard in a file of its own.
+
+mod bad_input;
+mod help;
+mod hooks;
+mod memray;
+mod old_captures;
+mod one_event;
+mod processes;
+mod python;
+mod python_offsets;
+mod reports;
+mod support;
+mod threads;
+#[path = "support/traced.rs"]
+mod traced;
