@@ -95,7 +95,7 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options) {
     written(|out| stats::write_json(&context, profile, None, out));
     let nothing = Profile::default();
     let between = if options.pid.is_some() { Diff::of(profile, &nothing) } else { Diff::of(&nothing, profile) };
-    let changes = diff::Options { metric: Metric::Allocated, limit: None };
+    let changes = diff::Options { metric: Metric::Allocated, limit: Some(20) };
     written(|out| diff::write_text(&context, &context, &between, &changes, style, out));
     written(|out| diff::write_json(&context, &context, &between, &changes, out));
     if options.pid.is_some() {

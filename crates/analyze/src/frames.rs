@@ -228,7 +228,7 @@ mod tests {
             ("/home/me/venv/bin/pytest", FrameKind::Library),
             ("/home/me/bin/tool.py", FrameKind::Project),
             ("<__array_function__ internals>", FrameKind::Library),
-            ("/root/.pyenv/versions/3.8.18/lib/python3.8/json/decoder.py", FrameKind::Stdlib),
+            ("/home/user/.pyenv/versions/3.8.18/lib/python3.8/json/decoder.py", FrameKind::Stdlib),
             ("/usr/lib/python3.11/threading.py", FrameKind::Stdlib),
             ("/usr/lib64/python3.11/threading.py", FrameKind::Stdlib),
             ("/usr/lib/python311.zip/os.py", FrameKind::Stdlib),

@@ -86,13 +86,16 @@ pub(crate) fn write_stack<'f>(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let path: Vec<_> = path.collect();
-    for (index, place) in path.iter().enumerate() {
-        if path.len() > 2 * ENDS && index == ENDS {
-            writeln!(out, "    {}", style.dim(&format!("… {} frames …", path.len() - 2 * ENDS)))?;
-        }
-        if path.len() <= 2 * ENDS || index < ENDS || index >= path.len() - ENDS {
-            writeln!(out, "    {}", frame(place))?;
-        }
+    let left_out = path.len().saturating_sub(2 * ENDS);
+    let (first, rest) = path.split_at(path.len().min(ENDS));
+    for place in first {
+        writeln!(out, "    {}", frame(place))?;
+    }
+    if left_out > 0 {
+        writeln!(out, "    {}", style.dim(&format!("… {left_out} frames …")))?;
+    }
+    for place in &rest[left_out..] {
+        writeln!(out, "    {}", frame(place))?;
     }
     Ok(())
 }
