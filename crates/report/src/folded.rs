@@ -14,7 +14,7 @@ use std::io::{self, Write};
 /// # Errors
 /// Those of writing.
 pub fn write(profile: &Profile, metric: Metric, inverted: bool, out: &mut dyn Write) -> io::Result<()> {
-    write_within(Limits { most_frames: usize::MAX, least_bytes: 0 }, profile, metric, inverted, out)
+    write_within(Limits { most_frames: usize::MAX, least_bytes: 0, unit: 1 }, profile, metric, inverted, out)
 }
 
 /// How much of the stacks is of interest.
@@ -24,6 +24,8 @@ pub(crate) struct Limits {
     pub most_frames: usize,
     /// What has less with all it called is its caller's; not where the innermost frame comes first.
     pub least_bytes: u64,
+    /// Bytes that are written as one.
+    pub unit: u64,
 }
 
 /// The same within these limits.
@@ -53,11 +55,11 @@ pub(crate) fn write_within(
             let separator = if index > 0 { ";" } else { "" };
             write!(out, "{separator}{}", labels.get(*frame))?;
         }
-        writeln!(out, " {}", own.bytes)?;
+        writeln!(out, " {}", own.bytes / limits.unit)?;
     }
     let bare = profile.bare.of(metric).bytes;
     if bare > 0 {
-        writeln!(out, "[no stack] {bare}")?;
+        writeln!(out, "[no stack] {}", bare / limits.unit)?;
     }
     Ok(())
 }

@@ -30,7 +30,9 @@ pub fn write(
     options.hash = true;
     options.min_width = LEAST_PERCENT;
     options.direction = if inverted { Direction::Inverted } else { Direction::Straight };
-    let mut lines = stacks(profile, metric, inverted)?;
+    let unit = unit(profile, metric);
+    options.factor = unit as f64;
+    let mut lines = stacks(profile, metric, inverted, unit)?;
     if lines.is_empty() {
         // inferno takes a graph without stacks for an error.
         lines.extend_from_slice(b"nothing 1\n");
@@ -71,17 +73,25 @@ impl Write for Attentive<'_> {
     }
 }
 
+/// Bytes that inferno is to count as one. It adds up in 64 bits and panics beyond, where a damaged capture can lead; an
+/// honest one has bytes counted one by one.
+fn unit(profile: &Profile, metric: Metric) -> u64 {
+    let stacks = profile.own(metric).into_iter().chain([profile.bare.of(metric)]);
+    let sum: u128 = stacks.map(|amount| u128::from(amount.bytes)).sum();
+    u64::try_from((sum >> 62) + 1).unwrap_or(u64::MAX)
+}
+
 /// What inferno is given at most. It wants all stacks at once: of a recursion of 10 000 calls that each hold a block,
 /// they are gigabytes.
 const MOST_BYTES: usize = 16 << 20;
 
 /// Folded stacks, whole if there is room for that, else their first frames: no picture is a thousand frames high.
-fn stacks(profile: &Profile, metric: Metric, inverted: bool) -> io::Result<Vec<u8>> {
+fn stacks(profile: &Profile, metric: Metric, inverted: bool, unit: u64) -> io::Result<Vec<u8>> {
     // Too narrow to be drawn: no need to name them.
     let least_bytes = (profile.total.of(metric).bytes as f64 * LEAST_PERCENT / 100.0) as u64;
     for most_frames in [usize::MAX, 2048, 512, 128, 32, 8, 1] {
         let mut lines = Bounded(Vec::new());
-        match folded::write_within(Limits { most_frames, least_bytes }, profile, metric, inverted, &mut lines) {
+        match folded::write_within(Limits { most_frames, least_bytes, unit }, profile, metric, inverted, &mut lines) {
             Ok(()) => return Ok(lines.0),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
             Err(error) => return Err(error),
