@@ -92,6 +92,15 @@ pub fn turn_off() {
     CONNECTION.store(OFF, Ordering::Release);
 }
 
+/// Stops tracing in all processes, for good, and says why on standard error, once.
+#[cold]
+pub fn stop(message: &[u8]) {
+    if control().stopped.swap(1, Ordering::AcqRel) == 0 {
+        sys::complain(message);
+    }
+    turn_off();
+}
+
 /// The control area. Only after [`state`] has given one.
 pub fn control() -> &'static Control {
     // SAFETY: `connect` stores it before any state exists; it stays mapped as long as the process lives.

@@ -53,6 +53,8 @@ pub mod option {
     pub const PYTHON_ALLOCATORS: u32 = 1;
     /// Trace processes that the target forks or executes.
     pub const FOLLOW: u32 = 2;
+    /// Read every stack as a whole as well, and end tracing at the first that is not what was kept of it. For tests.
+    pub const VERIFY: u32 = 4;
 }
 
 /// States of a ring, in [`Control::ring_states`].

@@ -43,6 +43,8 @@ pub struct Options {
     pub python_allocators: bool,
     /// Follow children.
     pub follow: bool,
+    /// Read every Python stack a second time, as a whole, and end tracing if the two differ.
+    pub verify: bool,
     /// Write no events, only the summary.
     pub aggregate: bool,
     /// Version of heaptide, for the capture.
@@ -101,7 +103,8 @@ pub fn record(
     on_survivors: OnSurvivors<'_>,
 ) -> Result<Outcome, RecordError> {
     let bits = if options.python_allocators { option::PYTHON_ALLOCATORS } else { 0 }
-        | if options.follow { option::FOLLOW } else { 0 };
+        | if options.follow { option::FOLLOW } else { 0 }
+        | if options.verify { option::VERIFY } else { 0 };
     let shared = Shared::create(bits).map_err(RecordError::Prepare)?;
     let mut command = vec![options.name.to_string_lossy().into_owned()];
     command.extend(target.arguments.iter().map(|argument| argument.to_string_lossy().into_owned()));

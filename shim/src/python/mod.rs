@@ -5,12 +5,13 @@
 
 pub mod allocators;
 mod codes;
+mod marks;
 mod offsets;
 pub mod walk;
 
 use crate::{process, real};
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use heaptide_format::shared::option;
 use offsets::Offsets;
 
@@ -19,6 +20,7 @@ static VERSION: AtomicU32 = AtomicU32::new(0);
 static NEVER: AtomicUsize = AtomicUsize::new(0);
 /// The interpreter's word that says that it finalizes; [`NEVER`] without interpreter, and after it has said so.
 static FINALIZING: AtomicPtr<AtomicUsize> = AtomicPtr::new(core::ptr::from_ref(&NEVER).cast_mut());
+static VERIFY: AtomicBool = AtomicBool::new(false);
 static THIS_THREAD_STATE: AtomicUsize = AtomicUsize::new(0);
 
 /// Looks for an interpreter in the program and the libraries it is linked with. Once, before any thread is claimed.
@@ -38,6 +40,7 @@ pub fn detect() {
         let finalizing = unsafe { runtime.add(offsets.runtime_finalizing).cast::<AtomicUsize>() };
         FINALIZING.store(finalizing.as_ptr(), Ordering::Relaxed);
     }
+    VERIFY.store(process::has_option(option::VERIFY), Ordering::Relaxed);
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
     if process::has_option(option::PYTHON_ALLOCATORS) {
         allocators::prepare();
@@ -82,6 +85,12 @@ pub fn begins_to_finalize() -> bool {
 fn forget_finalizing() -> bool {
     let never = core::ptr::from_ref(&NEVER).cast_mut();
     FINALIZING.swap(never, Ordering::Relaxed) != never
+}
+
+/// Whether every stack is to be read twice, see [`option::VERIFY`].
+#[inline(always)]
+fn verifies() -> bool {
+    VERIFY.load(Ordering::Relaxed)
 }
 
 /// Whether there is an interpreter whose stacks can be read.
