@@ -149,7 +149,7 @@ fn deep_recursion() {
 fn what_is_kept_of_a_stack_is_what_it_is() {
     for python in pythons() {
         for mode in ["--no-follow", "--python-allocators"] {
-            let calls = Traced::python("calls.py", python).args(["1000"]).options([mode]);
+            let calls = Traced::python("../stress/calls.py", python).args(["1000"]).options([mode]);
             let run = calls.env("HEAPTIDE_VERIFY", "1").record();
             run.exits(0);
             assert!(!run.stderr().contains("HEAPTIDE_VERIFY"), "{} on 3.{}", run.stderr(), python.minor);

@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Changes whenever the layout of this memory or of [`crate::wire`] does; shim and collector are built together, so a
 /// difference means that a stale shim was preloaded.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// First word of the control area: "HEAPTIDE" read as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HEAPTIDE");
@@ -104,6 +104,8 @@ pub struct Control {
     pub rings_used: AtomicU32,
     /// A [`ring_state`] for each ring.
     pub ring_states: [AtomicU32; MAX_RINGS],
+    /// Times a traced process was about to fork; a fork that failed counts too. Added to by targets.
+    pub forks: AtomicU32,
 }
 
 /// The first page of a ring. The two positions lie on cache lines of their own: each has one writer.
@@ -153,9 +155,10 @@ mod tests {
 
     /// Shim and collector are separate builds: a field that moves must change LAYOUT.
     #[test]
-    fn layout_1_is_where_it_was() {
+    fn layout_2_is_where_it_was() {
         assert_eq!(core::mem::offset_of!(Control, stopped), 20);
         assert_eq!(core::mem::offset_of!(Control, ring_states), 72);
+        assert_eq!(core::mem::offset_of!(Control, forks), 4168);
         assert_eq!(core::mem::offset_of!(RingHeader, written), 128);
         assert_eq!(core::mem::offset_of!(RingHeader, read), 256);
         assert_eq!(core::mem::offset_of!(RingHeader, waiting), 384);

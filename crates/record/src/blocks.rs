@@ -37,6 +37,11 @@ impl<V: Copy + Default> Blocks<V> {
         self.len
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// All of them, in no order.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.places.iter().filter(|place| place.address != 0).map(|place| &place.value)
@@ -195,7 +200,7 @@ mod tests {
         let mut random = 12_345_u64;
         for step in 0..300_000_u64 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let address = ((random >> 33) % 5_000 + 1) * 16 << (random >> 60);
+            let address = (((random >> 33) % 5_000 + 1) * 16) << (random >> 60);
             match random >> 62 {
                 0 | 1 => assert_eq!(table.insert(address, step), map.insert(address, step)),
                 _ => assert_eq!(table.remove(address), map.remove(&address)),
