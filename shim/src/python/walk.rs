@@ -31,12 +31,17 @@ struct Link {
     instruction: usize,
     /// The stack up to and with this frame.
     node: Node,
+    /// Number of the code among the thread's, or [`UNKNOWN`].
+    number: u32,
     /// Tells whether this call has ended since.
     mark: Mark,
 }
 
+/// No code has this number.
+const UNKNOWN: u32 = u32::MAX;
+
 /// Stands below the outermost frame, as its caller: element 0 of every chain.
-const NO_FRAME: Link = Link { frame: 0, code: 0, instruction: 0, node: 0, mark: Mark::NONE };
+const NO_FRAME: Link = Link { frame: 0, code: 0, instruction: 0, node: 0, number: UNKNOWN, mark: Mark::NONE };
 
 /// A check that passes more frames than this marks them, for the next one. Fewer are not worth it: innermost functions
 /// have ended by then.
@@ -221,7 +226,7 @@ impl Chain {
                     Check::Valid { valid: prefix, unchanged } => {
                         join = place + 1;
                         if !codes_live {
-                            self.forget_marks(join);
+                            self.forget_codes(join);
                         } else {
                             valid = prefix;
                             if join - unchanged > MARKED_FROM {
@@ -311,10 +316,10 @@ impl Chain {
         }
     }
 
-    /// Forgets the marks of the links below `to`: what they were written for may be another code by now.
-    fn forget_marks(&mut self, to: usize) {
+    /// Forgets the marks and codes of the links below `to`: what they were written for may be another code by now.
+    fn forget_codes(&mut self, to: usize) {
         for link in &mut self.links.as_mut_slice()[..to] {
-            link.mark = Mark::NONE;
+            (link.number, link.mark) = (UNKNOWN, Mark::NONE);
         }
     }
 
@@ -343,7 +348,8 @@ impl Chain {
             let frame = self.links.as_slice()[index].frame;
             // SAFETY: on the stack, as was just found.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
-            found = self.node_of(stacks, ring, found, frame, (code, instruction), offsets);
+            let number = self.number_of(ring, frame, code, offsets);
+            found = node_of(stacks, ring, found, number, code, instruction, offsets);
         }
         frame == 0 && found == node
     }
@@ -369,10 +375,15 @@ impl Chain {
             };
             // SAFETY: all of them are on the stack of this thread.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
-            node = self.node_of(stacks, ring, node, frame, (code, instruction), offsets);
             // A frame that has only moved on is still the same call, or its mark is gone.
-            let mark = if index < join { self.links.as_slice()[index].mark } else { Mark::NONE };
-            let link = Link { frame, code, instruction, node, mark };
+            let kept = if index < join { self.links.as_slice()[index] } else { NO_FRAME };
+            let number = if kept.code == code && kept.number != UNKNOWN {
+                kept.number
+            } else {
+                self.number_of(ring, frame, code, offsets)
+            };
+            node = node_of(stacks, ring, node, number, code, instruction, offsets);
+            let link = Link { frame, code, instruction, node, number, mark: kept.mark };
             if let Some(slot) = self.links.as_mut_slice().get_mut(index) {
                 *slot = link;
             } else if !self.links.push(link) {
@@ -387,36 +398,41 @@ impl Chain {
         node
     }
 
+    /// The number of a frame's code; [`UNKNOWN`] if the frame is not to be shown, or cannot be: the ring has counted it
+    /// then, or tracing has ended.
     #[inline]
-    fn node_of(
-        &mut self,
-        stacks: &mut Stacks,
-        ring: &mut Writer,
-        parent: Node,
-        frame: usize,
-        (code, instruction): (usize, usize),
-        offsets: &Offsets,
-    ) -> Node {
+    fn number_of(&mut self, ring: &mut Writer, frame: usize, code: usize, offsets: &Offsets) -> u32 {
         if let Some((owner, entry)) = offsets.entry_frame {
-            // SAFETY: a live frame.
+            // SAFETY: a live frame, says our caller.
             if unsafe { read::<u8>(frame, owner) } == entry {
-                return parent;
+                return UNKNOWN;
             }
         }
-        if code == 0 {
-            return parent;
-        }
-        let place = match offsets.code_first_instruction {
-            // In code units of two bytes; the instruction before the first one gives -1.
-            Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
-            None => instruction as u32 as i32,
-        };
-        // What cannot be described is left out; the ring has counted it or tracing has ended.
-        self.codes
-            .number(ring, code, offsets)
-            .and_then(|number| stacks.python(ring, parent, number, place))
-            .unwrap_or(parent)
+        if code == 0 { UNKNOWN } else { self.codes.number(ring, code, offsets).unwrap_or(UNKNOWN) }
     }
+}
+
+/// The node of a frame called from `parent`, or `parent` for one that is not shown.
+#[inline]
+fn node_of(
+    stacks: &mut Stacks,
+    ring: &mut Writer,
+    parent: Node,
+    number: u32,
+    code: usize,
+    instruction: usize,
+    offsets: &Offsets,
+) -> Node {
+    if number == UNKNOWN {
+        return parent;
+    }
+    let place = match offsets.code_first_instruction {
+        // In code units of two bytes; the instruction before the first one gives -1.
+        Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
+        None => instruction as u32 as i32,
+    };
+    // What cannot be defined is left out; the ring has counted it or tracing has ended.
+    stacks.python(ring, parent, number, place).unwrap_or(parent)
 }
 
 #[inline(always)]
