@@ -21,6 +21,7 @@ pub mod frames;
 pub mod leaks;
 pub mod names;
 pub mod profile;
+pub mod python;
 pub mod reader;
 pub mod records;
 pub mod replay;
