@@ -30,6 +30,23 @@ pub struct Selection {
     /// Only this process; the peak is then its own
     #[arg(long)]
     pub pid: Option<u32>,
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+/// Whether source files are read.
+#[derive(clap::Args, Debug)]
+pub struct SourceArgs {
+    /// Do not read the program's source files: leaves out lines of code, and before Python 3.11 the classes of methods
+    #[arg(long)]
+    no_source: bool,
+}
+
+impl SourceArgs {
+    /// They are to be read.
+    pub fn wanted(&self) -> bool {
+        !self.no_source
+    }
 }
 
 impl Selection {
@@ -50,7 +67,9 @@ impl Selection {
 
     /// What they hold, by name.
     pub fn profile(&self, path: &Path, input: &Input) -> Result<Profile, CliError> {
-        profile(path, input, &Options { pid: self.pid, temporary_within: self.temporary_within() })
+        let within = self.temporary_within();
+        let options = Options { pid: self.pid, temporary_within: within, sources: self.sources.wanted() };
+        profile(path, input, &options)
     }
 }
 

@@ -126,6 +126,20 @@ pub fn place(frame: &Frame) -> String {
     if frame.line > 0 { format!("{file}:{}", frame.line) } else { file }
 }
 
+/// What follows a frame in a list: where it is, and its source line if that is known.
+pub fn place_and_source(frame: &Frame) -> String {
+    with_source(place(frame), frame.source.as_deref())
+}
+
+/// The same of a place that was put into words already.
+pub fn with_source(place: String, source: Option<&str>) -> String {
+    match source {
+        Some(source) if place.is_empty() => visible(source),
+        Some(source) => format!("{place}  {}", visible(source)),
+        None => place,
+    }
+}
+
 /// The path of a file of this kind of code: whole for the user's own, from the package on for installed code.
 pub fn short_file(kind: FrameKind, file: &str) -> String {
     let short = match kind {

@@ -58,6 +58,9 @@ pub struct JsonFrame<'a> {
     /// `null` if not known.
     line: Option<u32>,
     kind: &'static str,
+    /// What stands in the line, if it was looked up and found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
 }
 
 impl<'a> From<&'a Frame> for JsonFrame<'a> {
@@ -67,6 +70,7 @@ impl<'a> From<&'a Frame> for JsonFrame<'a> {
             file: &frame.file,
             line: (frame.line > 0).then_some(frame.line),
             kind: frame.kind.name(),
+            source: frame.source.as_deref(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `tree`: the call tree as an outline, the widest path first.
 
-use crate::context::{Context, Style, headline, place};
+use crate::context::{Context, Style, headline, place_and_source};
 use crate::json::{self, Head, JsonAmount, JsonFrame};
 use crate::units::{count, share, size, visible};
 use heaptide_analyze::frames::FrameKind;
@@ -63,7 +63,7 @@ pub fn write_text(
                 } else {
                     String::new()
                 };
-                let text = format!("{}  {}", visible(&node.function), style.dim(&place(node)));
+                let text = format!("{}  {}", visible(&node.function), style.dim(&place_and_source(node)));
                 writeln!(out, "{figures}  {indent}{}{of_itself}", text.trim_end())?;
             }
             Entry::Rest { nodes, total } => {
