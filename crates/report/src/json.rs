@@ -4,6 +4,7 @@
 use crate::context::Context;
 use heaptide_analyze::call_tree::{CallTree, NodeId};
 use heaptide_analyze::frames::Frame;
+use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_format::capture::summary::Amount;
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};
@@ -47,6 +48,28 @@ pub struct JsonAmount {
 impl From<Amount> for JsonAmount {
     fn from(amount: Amount) -> Self {
         Self { bytes: amount.bytes, count: amount.count }
+    }
+}
+
+/// What a report of one metric says before its rows.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    metric: &'static str,
+    total: JsonAmount,
+    /// What has no stack.
+    without_frames: JsonAmount,
+    peak_at_ns: u64,
+}
+
+impl Figures {
+    /// Of this metric.
+    pub fn new(profile: &Profile, metric: Metric) -> Self {
+        Self {
+            metric: metric.name(),
+            total: profile.total.of(metric).into(),
+            without_frames: profile.bare.of(metric).into(),
+            peak_at_ns: profile.peak_at.0,
+        }
     }
 }
 

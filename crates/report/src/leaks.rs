@@ -1,6 +1,6 @@
 //! `leaks`: what was live at the end, the program's own first.
 
-use crate::context::{Context, Style, frame, headline, place_and_source};
+use crate::context::{Context, Style, frame_and_source, headline, place_and_source};
 use crate::json::{self, Head, JsonAmount, JsonFrame, JsonStack};
 use crate::table::Table;
 use crate::units::{count, share, size, visible};
@@ -89,16 +89,16 @@ pub(crate) fn write_stack<'f>(
     let path: Vec<_> = path.collect();
     let left_out = path.len().saturating_sub(2 * ENDS);
     let (first, rest) = path.split_at(path.len().min(ENDS));
-    first.iter().try_for_each(|place| write_frame(place, style, out))?;
+    for place in first {
+        writeln!(out, "    {}", frame_and_source(place, style))?;
+    }
     if left_out > 0 {
         writeln!(out, "    {}", style.dim(&format!("… {left_out} frames …")))?;
     }
-    rest[left_out..].iter().try_for_each(|place| write_frame(place, style, out))
-}
-
-fn write_frame(place: &Frame, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let source = place.source.as_deref().map_or(String::new(), |text| style.dim(&format!("  {}", visible(text))));
-    writeln!(out, "    {}{source}", frame(place))
+    for place in &rest[left_out..] {
+        writeln!(out, "    {}", frame_and_source(place, style))?;
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 //! `summary`: what each function, or package, module, file or line, asked for itself, and what with all it called.
 
 use crate::context::{Context, Style, headline, short_file, with_source};
-use crate::json::{self, Head, JsonAmount};
+use crate::json::{self, Figures, Head, JsonAmount};
 use crate::table::Table;
 use crate::units::{count, share, size, visible};
 use heaptide_analyze::profile::{Metric, Profile};
@@ -91,10 +91,8 @@ fn name_and_place(row: &GroupAmount, by: By, style: Style) -> String {
 struct Report<'a> {
     #[serde(flatten)]
     head: Head<'a>,
-    metric: &'static str,
-    total: JsonAmount,
-    without_frames: JsonAmount,
-    peak_at_ns: u64,
+    #[serde(flatten)]
+    figures: Figures,
     by: &'static str,
     /// By function only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,10 +151,7 @@ pub fn write_json(context: &Context<'_>, profile: &Profile, options: &Options, o
     let by_function = options.by == By::Function;
     let report = Report {
         head: Head::new("summary", context),
-        metric: options.metric.name(),
-        total: profile.total.of(options.metric).into(),
-        without_frames: profile.bare.of(options.metric).into(),
-        peak_at_ns: profile.peak_at.0,
+        figures: Figures::new(profile, options.metric),
         by: options.by.name(),
         functions: by_function.then(|| functions.collect()),
         groups: (!by_function).then(|| groups.collect()),
