@@ -2,6 +2,7 @@
 
 use crate::exit::CliError;
 use crate::input::{Bar, Input, capture_error};
+use crate::output::{Output, OutputArgs};
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use std::ffi::OsString;
 use std::path::Path;
@@ -65,12 +66,19 @@ impl Selection {
         self.temporary.unwrap_or(1)
     }
 
-    /// What they hold, by name.
-    pub fn profile(&self, path: &Path, input: &Input) -> Result<Profile, CliError> {
-        let within = self.temporary_within();
-        let options = Options { pid: self.pid, temporary_within: within, sources: self.sources.wanted() };
-        profile(path, input, &options)
+    /// What that means to a profile.
+    pub fn options(&self) -> Options {
+        Options { pid: self.pid, temporary_within: self.temporary_within(), sources: self.sources.wanted() }
     }
+}
+
+/// Where a text or JSON report goes, and what it is of. The output is looked at first: one that cannot be written is
+/// refused before a long capture is read.
+pub fn opened(path: &Path, output: &OutputArgs, options: &Options) -> Result<(Output, Input, Profile), CliError> {
+    let output = output.or_stdout(&[path])?;
+    let input = Input::open(path)?;
+    let profile = profile(path, &input, options)?;
+    Ok((output, input, profile))
 }
 
 /// A profile of an opened capture.

@@ -1,9 +1,8 @@
 //! `heaptide summary`: a table by function, package, module, file or line.
 
 use crate::exit::{self, CliError};
-use crate::input::Input;
 use crate::output::OutputArgs;
-use crate::selection::Selection;
+use crate::selection::{Selection, opened};
 use heaptide_analyze::sites;
 use heaptide_report::{Context, summary};
 use std::path::PathBuf;
@@ -62,10 +61,7 @@ enum Sort {
 
 /// Writes it.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
-    let path = &args.capture;
-    let output = args.output.or_stdout(&[path])?;
-    let input = Input::open(path)?;
-    let profile = args.selection.profile(path, &input)?;
+    let (output, input, profile) = opened(&args.capture, &args.output, &args.selection.options())?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     let options = summary::Options {
         metric: args.selection.metric(),
