@@ -1,7 +1,7 @@
 //! The qualified names that reports make up from source, against those of the interpreter itself: all code objects of a
 //! part of each version's own standard library.
 
-use crate::traced::{Python, announce, fixture, pythons};
+use crate::traced::{Python, announce, pythons};
 use heaptide_analyze::python::QualifiedNames;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,6 +36,7 @@ fn files(python: &Python) -> Vec<PathBuf> {
 
 #[test]
 fn names_are_those_of_the_interpreter() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/code_names.py");
     for python in pythons() {
         // Later versions name the scopes of type parameters, and compile what is in formatted strings as it stands.
         if python.minor > 11 {
@@ -43,7 +44,7 @@ fn names_are_those_of_the_interpreter() {
             continue;
         }
         let told = Command::new(&python.path)
-            .args(["-I".as_ref(), fixture("code_names.py").as_os_str()])
+            .args(["-I".as_ref(), script.as_os_str()])
             .args(files(python))
             .env("PYTHONIOENCODING", "utf-8")
             .output()

@@ -31,9 +31,12 @@ impl QualifiedNames {
                 return Self::default();
             }
         }
-        for (first, last) in lines.unclear {
-            names.names.retain(|(line, name), _| !(name.starts_with('<') && (first..=last).contains(line)));
-        }
+        // In the order of the text, so the last that begins early enough is the one that a line can be in.
+        let is_unclear = |line: u32| {
+            let behind = lines.unclear.partition_point(|(first, _)| *first <= line);
+            behind.checked_sub(1).is_some_and(|place| lines.unclear[place].1 >= line)
+        };
+        names.names.retain(|(line, name), _| !(name.starts_with('<') && is_unclear(*line)));
         names
     }
 
@@ -376,6 +379,21 @@ mod tests {
                 (3, "<genexpr>", Some("<genexpr>")),
             ],
         );
+    }
+
+    const PARTS: &[&str] = &[
+        "def ", "class ", "async ", "f", "(", ")", "[", "]", "{", "}", ":", ",", "@", "lambda ", "for ", "in ", "if ",
+        "global ", "\n", "\r", "\t", " ", "\"", "'''", "f'", "\\", "é", "\u{fffd}", "0x", "1e", "#", ";",
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_an_answer(
+            parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..80),
+            line in 0u32..9,
+        ) {
+            QualifiedNames::of(&parts.concat()).get(line, "f");
+        }
     }
 
     #[test]
