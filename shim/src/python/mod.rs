@@ -5,6 +5,8 @@
 
 pub mod allocators;
 mod codes;
+mod debug_hooks;
+pub mod domains;
 mod marks;
 mod offsets;
 pub mod walk;
