@@ -8,6 +8,7 @@ mod old_captures;
 mod one_event;
 mod processes;
 mod python;
+mod python_memory;
 mod python_offsets;
 mod qualified_names;
 mod reports;

@@ -256,7 +256,6 @@ fn other_allocators_of_the_interpreter() {
 }
 
 #[test]
-#[ignore = "known bug: what the debug allocator gave before the wrappers were there is released at another address"]
 fn the_debug_allocator_contradicts_nothing() {
     for python in pythons() {
         let functions = Traced::python("functions.py", python).options(["--python-allocators"]);
