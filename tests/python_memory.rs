@@ -241,3 +241,48 @@ fn imports_at_the_start_are_seen() {
         assert!(in_file("/site.py") + in_file("<frozen site>") > 100, "on 3.{}", python.minor);
     }
 }
+
+/// Where the interpreter keeps columns (3.11), two places of one line are two in the capture; reports go by lines.
+#[test]
+fn two_places_on_one_line() {
+    for python in pythons() {
+        for options in [&[][..], &["--python-allocators"]] {
+            let run = Traced::python("columns.py", python).options(options).record();
+            let what = |bytes: u64, what: What| {
+                let steps = run.steps().iter().filter(|step| step.bytes == bytes && step.what == what);
+                steps.filter(|step| step.stack[..2] == ["both:4", "<module>:10"]).count()
+            };
+            for bytes in [18_001, 18_002] {
+                let counts = (what(bytes, What::Allocated), what(bytes, What::Freed));
+                // Three by the script, two when the interpreter takes the module apart.
+                assert_eq!(counts, (5, 5), "{bytes} on 3.{}", python.minor);
+            }
+            if options.is_empty() {
+                assert_eq!(run.allocated("both"), (5 * (18_001 + 18_002), 10), "on 3.{}", python.minor);
+                assert_eq!(run.at_peak("both"), (5 * (18_001 + 18_002), 10), "on 3.{}", python.minor);
+                assert_eq!(run.at_exit("both"), (2 * (18_001 + 18_002), 4), "on 3.{}", python.minor);
+            }
+            let columns: Vec<u64> = [18_001, 18_002].map(|bytes| column_of(&run, bytes)).into();
+            let expected = if python.since(11) { [13, 33] } else { [0, 0] };
+            assert_eq!(columns, expected, "on 3.{}", python.minor);
+        }
+    }
+}
+
+/// The column of the innermost frame of the first block of this size, as `heaptide parse` shows it.
+fn column_of(run: &Run, bytes: u64) -> u64 {
+    let text = run.heaptide("parse --json run.bin").succeeds().stdout();
+    let of_kind = |kind: &str, key: &str, value: u64| {
+        let start = format!("{{\"record\":\"{kind}\"");
+        let mut records = text.lines().filter(|line| line.starts_with(&start));
+        let parsed = records.find_map(|line| {
+            let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            (record[key] == value).then_some(record)
+        });
+        parsed.unwrap_or_else(|| panic!("no {kind} with {key} {value}"))
+    };
+    let number = |record: &serde_json::Value, key: &str| record[key].as_u64().expect("a number");
+    let stack = number(&of_kind("allocated", "size", bytes), "stack");
+    let frame = number(&of_kind("stack", "id", stack), "frame");
+    number(&of_kind("frame", "id", frame), "column")
+}
