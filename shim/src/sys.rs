@@ -94,6 +94,14 @@ pub fn complain(message: &[u8]) {
     unsafe { syscall(number::WRITE, [2, message.as_ptr() as usize, message.len(), 0, 0, 0]) };
 }
 
+/// The calling thread's name, as the kernel knows it.
+pub fn thread_name(buffer: &mut [u8; 16]) -> &[u8] {
+    // SAFETY: the kernel writes 16 bytes at most, with a NUL.
+    unsafe { syscall(number::PRCTL, [libc::PR_GET_NAME as usize, buffer.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
+    &buffer[..end]
+}
+
 /// Ends the process: only for our own bugs.
 pub fn die() -> ! {
     complain(b"heaptide: internal error in the traced process\n");
