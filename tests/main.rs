@@ -9,6 +9,7 @@ mod one_event;
 mod processes;
 mod python;
 mod python_offsets;
+mod python_stacks;
 mod reports;
 mod support;
 mod threads;

@@ -2,7 +2,8 @@
 # Passes the tests, after installing what they need:
 #
 #   Debian packages     with apt-get, as root or through sudo; without, the tests that need them are skipped
-#   memray              in a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/heaptide-tests, to compare with
+#   memray              in a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/heaptide-tests, to compare with; beside
+#                       it greenlet, gevent and coverage, whose programs are traced
 #   playwright-core     with npm, in tests/page/node_modules, for the page in a browser
 #   cargo-fuzz          with cargo, to fuzz the reader of captures for a while
 #
@@ -46,9 +47,9 @@ install_packages() {
 
 make_environment() {
     python=$cache/venv/bin/python
-    if ! "$python" -c 'import memray' 2> /dev/null; then
-        say "installing memray"
-        { /usr/bin/env python3 -m venv --clear "$cache/venv" && "$python" -m pip install -q memray; } \
+    if ! "$python" -c 'import memray, greenlet, gevent, coverage' 2> /dev/null; then
+        say "installing memray, greenlet, gevent and coverage"
+        { /usr/bin/env python3 -m venv --clear "$cache/venv" && "$python" -m pip install -q memray greenlet gevent coverage; } \
             > "$cache/pip.log" 2>&1 || {
             echo "memray could not be installed (see $cache/pip.log); the comparison with it is skipped"
             return 0

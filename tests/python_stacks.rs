@@ -1,0 +1,161 @@
+//! Python stacks in every shape that they take: each way in which CPython itself calls a function, frames that end
+//! otherwise than by returning, code that dies, threads of all kinds, greenlets, subinterpreters, and programs that watch
+//! themselves.
+//!
+//! As in `python.rs`, the expectation is what the interpreter itself says, and some stacks literally.
+
+use crate::python::check;
+use crate::traced::{Python, Traced, announce, compiled, pythons};
+use std::path::PathBuf;
+use std::process::Command;
+
+#[test]
+fn calls_by_the_interpreter_and_its_library() {
+    for python in pythons() {
+        let run = check("language.py", &[], python);
+        assert_eq!(run.stack_of(21_001), "take:10 < <lambda>:15 < callbacks:15 < <module>:114");
+        assert_eq!(run.stack_of(23_301), "take:10 < __init_subclass__:33 < __new__:29 < <module>:38");
+        assert_eq!(run.stack_of(23_501), "take:10 < __get__:36 < __getattribute__:44 < classes:64 < <module>:114");
+        assert_eq!(
+            run.stack_of(26_901),
+            "take:10 < decorated:92 < wrapper:87 < wrapper:87 < contexts:102 < <module>:114"
+        );
+        // The same call on two lines of a loop that runs three times.
+        let mut loops: Vec<String> = run.of_size(27_001).iter().map(|step| step.stack[1].clone()).collect();
+        loops.sort();
+        assert_eq!(loops, ["loops:107", "loops:107", "loops:107", "loops:108", "loops:108", "loops:108"]);
+    }
+}
+
+#[test]
+fn frames_that_end_by_exceptions_and_come_again() {
+    for python in pythons() {
+        let run = check("unwinding.py", &[], python);
+        // The import system may read a module of the same size.
+        let taken = |bytes| run.of_size(bytes).into_iter().filter(|step| step.stack[0] == "take:8");
+        assert_eq!(taken(31_001).count(), 3 * 4);
+        // Called again while the exception of the same function is handled.
+        let again: Vec<&str> = taken(31_701).map(|step| step.stack[2].as_str()).collect();
+        assert_eq!(again, ["catches:32", "catches:34"]);
+        // A generator that another thread resumes.
+        let elsewhere = taken(32_002).filter(|step| step.stack[4].starts_with("run:")).count();
+        assert_eq!(elsewhere, 2);
+        // Before 3.11 the interpreter itself leaves out callers of a generator that an exception is thrown into.
+        if python.since(11) {
+            assert_eq!(run.stack_of(32_101), "take:8 < generator:45 < outer:51 < generators:67 < <module>:131");
+        }
+        assert_eq!(taken(34_301).count(), 2);
+    }
+}
+
+#[test]
+fn finalizers_and_callbacks_from_c() {
+    for python in pythons() {
+        let run = check("finalizers.py", &[], python);
+        assert_eq!(run.stack_of(35_001), "take:10 < __del__:13 < dies:18 < <module>:66");
+        assert_eq!(run.stack_of(35_101), "take:10 < <lambda>:26 < referenced:29 < <module>:66");
+        assert_eq!(run.stack_of(36_001), "take:10 < __del__:13 < collects:43 < <module>:66");
+        assert_eq!(run.stack_of(36_101), "take:10 < <lambda>:44 < collects:46 < <module>:66");
+        assert_eq!(run.stack_of(36_201), "take:10 < __del__:13 < collects:50 < <module>:66");
+        assert_eq!(run.stack_of(37_004), "take:10 < compares:53 < sorts:58 < <module>:66");
+    }
+}
+
+/// `native_threads.c` as a library.
+fn library(source: &str) -> PathBuf {
+    compiled(source, ".so", &["-shared", "-fPIC"])
+}
+
+#[test]
+fn threads_that_python_did_not_make() {
+    for python in pythons() {
+        let run = Traced::python("native_threads.py", python).args([library("native_threads.c")]).record();
+        for index in 0..20 {
+            let first = 50_000 + 10 * index;
+            // Before and after Python knows of the thread, and in between.
+            for size in [first, first + 2, first + 4] {
+                assert_eq!(run.stack_of(size), "keep");
+            }
+            for size in [first + 1, first + 3] {
+                assert_eq!(run.stack_of(size), "from_c:25");
+                assert_eq!(run.stack_of(size + 1_000), "released:12 < from_c:26");
+                assert_eq!(run.stack_of(size + 2_000), "released:12 < nested:28 < from_c:27");
+            }
+        }
+        assert_eq!((run.stack_of(50_005), run.of_size(50_005).len()), ("keep".into(), 200));
+        assert_eq!(run.thread_names().iter().filter(|name| *name == "stranger").count(), 20);
+        let asleep = run.stack_of(42_001);
+        assert!(asleep.starts_with("keeps_asleep:30 < run:"), "{asleep}");
+        assert_eq!(run.at_exit("keeps_asleep"), (42_001, 1));
+    }
+}
+
+#[test]
+fn threads_without_the_gil() {
+    for python in pythons() {
+        let run = Traced::python("native_threads.py", python).args([library("native_threads.c")]).record();
+        assert_eq!(run.stack_of(40_000), "released:12 < <module>:35");
+        assert_eq!(run.stack_of(40_100), "released:12 < while_another_holds_the_gil:21 < <module>:36");
+        assert_eq!(run.of_size(40_100).len(), 200);
+        assert_eq!(run.stack_of(40_200), "released:12 < nested:28 < <module>:37");
+        // zlib's own state (deflate_state), allocated without the GIL: the caller's.
+        assert!(run.steps().iter().any(|step| step.stack == ["<module>:38"] && step.bytes > 5_000));
+    }
+}
+
+#[test]
+fn names_of_python_threads() {
+    for python in pythons() {
+        let run = Traced::python("thread_names.py", python).record();
+        // The kernel's name is what is known. Python tells it the names of its threads from 3.14 on, cut at 15 bytes.
+        let names = run.thread_names();
+        let own = format!("python3.{}", python.minor);
+        let expected = if python.since(14) {
+            ["by-prctl", &own, "renamed-after", "renamed-inside"]
+        } else {
+            ["by-prctl", &own, &own, &own]
+        };
+        assert_eq!(names, expected);
+    }
+}
+
+/// The interpreters that can import this module, of those that HEAPTIDE_MEMRAY_PYTHON names (separated by colons; those
+/// of the virtual environments that `run.sh` makes) and of those on this machine. A line says if there is none.
+fn pythons_with(module: &str) -> Vec<Python> {
+    let named = std::env::var_os("HEAPTIDE_MEMRAY_PYTHON").unwrap_or_default();
+    let candidates = std::env::split_paths(&named).chain(pythons().iter().map(|python| python.path.clone()));
+    let question = format!("import {module}, sys; print(sys.version_info[1])");
+    let able = |path: PathBuf| {
+        let output =
+            Command::new(&path).args(["-c", &question]).output().ok().filter(|output| output.status.success())?;
+        // Not the file behind the link: it is by the link that an interpreter knows its virtual environment.
+        Some(Python { minor: String::from_utf8(output.stdout).ok()?.trim().parse().ok()?, path })
+    };
+    let found: Vec<Python> = candidates.filter_map(able).collect();
+    if found.is_empty() {
+        announce(&format!("skipped: no interpreter with {module}; HEAPTIDE_MEMRAY_PYTHON can name some"));
+    }
+    found
+}
+
+#[test]
+fn greenlets_that_switch_at_every_level() {
+    for python in &pythons_with("greenlet") {
+        let run = check("greenlets.py", &[], python);
+        // In two threads, each: 8 greenlets × 31 levels, down and up.
+        let of_greenlets = |first: u64| (first..first + 800).map(|size| run.of_size(size + 1).len()).sum::<usize>();
+        assert_eq!((of_greenlets(61_000), of_greenlets(62_000)), (2 * 8 * 31, 2 * 8 * 31));
+        assert_eq!(run.stack_of(61_103), "descend:11 < descend:14 < descend:14 < <lambda>:26");
+        assert_eq!(run.stack_of(62_203), "descend:16 < aside:21 < descend:15 < aside:21 < descend:15 < <lambda>:26");
+        assert_eq!(run.stack_of(63_101), "closes:36 < <lambda>:31");
+    }
+}
+
+#[test]
+fn a_pool_of_gevent() {
+    for python in &pythons_with("gevent") {
+        let run = check("gevents.py", &[], python);
+        assert_eq!(run.stack_of(65_001), "<module>:24");
+        assert_eq!(run.of_size(64_020).len(), 20);
+    }
+}
