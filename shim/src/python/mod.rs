@@ -5,6 +5,7 @@
 
 pub mod allocators;
 mod codes;
+mod interpreters;
 mod marks;
 mod offsets;
 pub mod walk;
@@ -39,6 +40,7 @@ pub fn detect() {
         // SAFETY: a pointer inside the interpreter's static structure, by the version's row; aligned as pointers are.
         let finalizing = unsafe { runtime.add(offsets.runtime_finalizing).cast::<AtomicUsize>() };
         FINALIZING.store(finalizing.as_ptr(), Ordering::Relaxed);
+        interpreters::prepare(runtime, offsets);
     }
     VERIFY.store(process::has_option(option::VERIFY), Ordering::Relaxed);
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
@@ -113,5 +115,5 @@ pub fn current() -> Option<(usize, &'static Offsets)> {
     // SAFETY: reads a thread-specific value, from any thread, at any time.
     let state = unsafe { this_thread_state() };
     // SAFETY: `detect` stored a reference to a static row.
-    (state != 0).then(|| (state, unsafe { &*offsets }))
+    (state != 0).then(|| (interpreters::running(state), unsafe { &*offsets }))
 }
