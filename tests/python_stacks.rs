@@ -4,8 +4,9 @@
 //!
 //! As in `python.rs`, the expectation is what the interpreter itself says, and some stacks literally.
 
-use crate::python::check;
-use crate::traced::{Python, Traced, announce, compiled, pythons};
+use crate::python::{check, told_by_the_interpreter};
+use crate::traced::{Python, Traced, What, announce, compiled, newest_python, pythons};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -117,6 +118,81 @@ fn names_of_python_threads() {
         };
         assert_eq!(names, expected);
     }
+}
+
+/// The frames are those of the interpreter that runs, also where the thread began in another one.
+#[test]
+fn subinterpreters() {
+    for python in pythons() {
+        let run = Traced::python("interpreters.py", python).record();
+        assert_eq!(run.stack_of(71_001), "inner:1 < outer:3 < <module>:1", "on 3.{}", python.minor);
+        assert_eq!((run.stack_of(71_002), run.of_size(71_002).len()), ("inner:1 < outer:4 < <module>:1".into(), 2));
+        let of_main: Vec<String> = run.of_size(71_101).iter().map(|step| step.stack.join(" < ")).collect();
+        assert_eq!(of_main, ["<module>:44", "<module>:48", "<module>:53"]);
+        for number in 0..5 {
+            assert_eq!(run.stack_of(72_001 + 10 * number), "inner:1 < outer:3 < <module>:1");
+            assert_eq!(run.of_size(72_002 + 10 * number).len(), 50);
+            let stack = run.stack_of(72_501 + number);
+            assert!(stack.starts_with("threaded:37 < run:"), "{stack}");
+        }
+        // ctypes has no subinterpreters in 3.12. Before it cannot be told whose frames they are without the GIL.
+        if python.minor != 12 {
+            let without = if python.since(12) { "native:5 < <module>:6" } else { "runs:30 < <module>:47" };
+            assert_eq!(run.stack_of(73_000), without);
+            assert_eq!(run.stack_of(73_100), "native:5 < <module>:6");
+        }
+    }
+}
+
+/// `--max-depth`: every stack is the interpreter's, as far as it goes, and says that it was cut.
+#[test]
+fn stacks_are_cut_where_asked() {
+    for python in pythons() {
+        for (script, arguments, depth) in [
+            ("unwinding.py", &[][..], 3),
+            ("language.py", &[], 1),
+            ("generators.py", &[], 2),
+            ("deep.py", &["900"], 50),
+        ] {
+            let told = told_by_the_interpreter(script, arguments, python);
+            let run = Traced::python(script, python).args(arguments).options([format!("--max-depth={depth}")]).record();
+            for (size, stacks) in told {
+                let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+                for (stack, times) in stacks {
+                    let mut frames: Vec<&str> = stack.split(" < ").collect();
+                    if frames.len() > depth {
+                        frames.splice(depth.., ["[cut at --max-depth]"]);
+                    }
+                    *expected.entry(frames.join(" < ")).or_default() += times;
+                }
+                let mut found: BTreeMap<String, usize> = BTreeMap::new();
+                for step in run.of_size(size).iter().filter(|step| !step.stack[0].starts_with("get_data:")) {
+                    *found.entry(step.stack.join(" < ")).or_default() += 1;
+                }
+                assert_eq!(found, expected, "blocks of {size} bytes in {script} on 3.{}", python.minor);
+            }
+            let longest = run.steps().iter().map(|step| step.stack.len()).max();
+            assert_eq!(longest, Some(depth + 1));
+        }
+    }
+}
+
+#[test]
+fn cut_stacks_are_counted_and_shown() {
+    let run = Traced::python("functions.py", newest_python()).options(["--max-depth", "2"]).record();
+    assert_eq!(run.stack_of(10_102), "lines:13 < plain:14 < [cut at --max-depth]");
+    assert_eq!(run.stack_of(10_001), "plain:10 < <module>:30");
+    let cut = run.totals().tracer.cut_stacks;
+    let shown = run.steps().iter().filter(|step| step.stack.len() == 3 && step.what == What::Allocated).count() as u64;
+    assert!(shown > 100 && cut >= shown, "{cut} counted, {shown} allocations");
+    assert!(run.stderr().contains("whose outermost frames are missing"));
+    let warning = "events were cut: their outermost frames are missing";
+    run.heaptide("summary --json run.bin").exits(0).shows(warning);
+    run.heaptide("tree run.bin").exits(0).shows("[cut at --max-depth]");
+    // What is not cut says nothing of it.
+    let run = Traced::python("functions.py", newest_python()).options(["--max-depth", "1000"]).record();
+    assert_eq!(run.totals().tracer.cut_stacks, 0);
+    assert!(!run.heaptide("summary --json run.bin").exits(0).stdout().contains(warning));
 }
 
 /// The interpreters that can import this module, of those that HEAPTIDE_MEMRAY_PYTHON names (separated by colons; those

@@ -130,6 +130,14 @@ impl Codes {
         Some(entry.number - 1)
     }
 
+    /// Describes what is no code object, but shown as a frame of that name and file, without line (instruction -1). The
+    /// width is the bytes of each character of the name. `None` if it could not be described.
+    pub fn pseudo(&mut self, ring: &mut Writer, name: (&[u8], u8), file: &[u8], offsets: &Offsets) -> Option<u32> {
+        put_code(ring, (0, offsets.version), name, (file, 1), &[]).then_some(())?;
+        self.described += 1;
+        Some(self.described - 1)
+    }
+
     fn grow(&mut self) -> bool {
         let mut larger = Pages::default();
         if !larger.resize_zeroed((self.table.len() * 2).max(512)) {
@@ -156,11 +164,30 @@ pub unsafe fn read<T: Copy>(address: usize, offset: usize) -> T {
     unsafe { ((address + offset) as *const T).read_unaligned() }
 }
 
+/// Writes the blob of a code.
+fn put_code(
+    ring: &mut Writer,
+    (first_line, version): (u32, u16),
+    (name, name_width): (&[u8], u8),
+    (file, file_width): (&[u8], u8),
+    table: &[u8],
+) -> bool {
+    let mut head = [0; code::HEAD];
+    head[..4].copy_from_slice(&first_line.to_le_bytes());
+    head[4..6].copy_from_slice(&version.to_le_bytes());
+    head[6] = name_width;
+    head[7] = file_width;
+    for (at, part) in [(8, name), (12, file), (16, table)] {
+        head[at..at + 4].copy_from_slice(&(part.len() as u32).to_le_bytes());
+    }
+    ring.put_blob(BlobKind::Code, &[&head, name, file, table])
+}
+
 /// # Safety
 /// `address` is a live code object.
 unsafe fn write_code(ring: &mut Writer, address: usize, offsets: &Offsets) -> bool {
     // SAFETY: fields of a live code object, by the version's row; str and bytes objects that it holds.
-    let (first_line, (name, name_width), (file, file_width), table) = unsafe {
+    let (first_line, name, file, table) = unsafe {
         (
             read::<u32>(address, offsets.code_first_line),
             text(read(address, offsets.code_name), offsets),
@@ -168,15 +195,7 @@ unsafe fn write_code(ring: &mut Writer, address: usize, offsets: &Offsets) -> bo
             bytes(read(address, offsets.code_line_table)),
         )
     };
-    let mut head = [0; code::HEAD];
-    head[..4].copy_from_slice(&first_line.to_le_bytes());
-    head[4..6].copy_from_slice(&offsets.version.to_le_bytes());
-    head[6] = name_width;
-    head[7] = file_width;
-    for (at, part) in [(8, name), (12, file), (16, table)] {
-        head[at..at + 4].copy_from_slice(&(part.len() as u32).to_le_bytes());
-    }
-    ring.put_blob(BlobKind::Code, &[&head, name, file, table])
+    put_code(ring, (first_line, offsets.version), name, file, table)
 }
 
 /// The characters of a str and the bytes each takes. Empty for what is not a compact str (which names always are).

@@ -9,6 +9,7 @@ mod interpreters;
 mod marks;
 mod offsets;
 pub mod walk;
+mod window;
 
 use crate::{process, real};
 use core::ffi::CStr;

@@ -14,6 +14,7 @@
 use super::codes::{self, Codes, read};
 use super::marks::Mark;
 use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12};
+use super::window::Window;
 use crate::arch::opaque;
 use crate::memory::Pages;
 use crate::process;
@@ -60,6 +61,10 @@ pub struct Chain {
     marks: u64,
     /// The codes of the thread.
     codes: Codes,
+    /// Takes the place of the above where the stacks are to be cut: then `links` is empty.
+    window: Window,
+    /// Most frames of a stack; 0: all.
+    depth: u32,
 }
 
 impl Default for Chain {
@@ -71,6 +76,8 @@ impl Default for Chain {
             deaths: 0,
             marks: 0,
             codes: Codes::default(),
+            window: Window::default(),
+            depth: process::control().max_depth,
         }
     }
 }
@@ -123,13 +130,14 @@ impl Shape for Python312 {
 impl Chain {
     /// Bytes it holds beside itself.
     pub fn bytes(&self) -> usize {
-        self.links.bytes() + self.fresh.bytes() + self.codes.bytes()
+        self.links.bytes() + self.fresh.bytes() + self.codes.bytes() + self.window.bytes()
     }
 
     /// Forgets everything: a new thread begins in this ring.
     pub fn clear(&mut self) {
         self.links.truncate(0);
         self.codes.clear();
+        self.window.clear();
     }
 
     /// The stack of the thread whose `PyThreadState` is at `thread_state`: the calling thread's. 0 if no Python
@@ -202,6 +210,9 @@ impl Chain {
         deaths: u32,
         offsets: &Offsets,
     ) -> Node {
+        if self.depth != 0 {
+            return self.read_window(stacks, ring, top, deaths, offsets);
+        }
         self.fresh.truncate(0);
         if self.links.len() == 0 && !self.links.push(NO_FRAME) {
             return 0;
@@ -343,7 +354,7 @@ impl Chain {
             let frame = self.links.as_slice()[index].frame;
             // SAFETY: on the stack, as was just found.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
-            found = self.node_of(stacks, ring, found, frame, (code, instruction), offsets);
+            found = node_of(&mut self.codes, stacks, ring, found, frame, (code, instruction), offsets);
         }
         frame == 0 && found == node
     }
@@ -369,7 +380,7 @@ impl Chain {
             };
             // SAFETY: all of them are on the stack of this thread.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
-            node = self.node_of(stacks, ring, node, frame, (code, instruction), offsets);
+            node = node_of(&mut self.codes, stacks, ring, node, frame, (code, instruction), offsets);
             // A frame that has only moved on is still the same call, or its mark is gone.
             let mark = if index < join { self.links.as_slice()[index].mark } else { Mark::NONE };
             let link = Link { frame, code, instruction, node, mark };
@@ -387,36 +398,56 @@ impl Chain {
         node
     }
 
-    #[inline]
-    fn node_of(
+    fn read_window(
         &mut self,
         stacks: &mut Stacks,
         ring: &mut Writer,
-        parent: Node,
-        frame: usize,
-        (code, instruction): (usize, usize),
+        top: usize,
+        deaths: u32,
         offsets: &Offsets,
     ) -> Node {
-        if let Some((owner, entry)) = offsets.entry_frame {
-            // SAFETY: a live frame.
-            if unsafe { read::<u8>(frame, owner) } == entry {
-                return parent;
-            }
+        let held = self.bytes();
+        let node = self.window.read((&mut self.codes, stacks, ring), top, self.depth as usize, deaths, offsets);
+        if self.bytes() != held {
+            ring.header().shim_bytes.fetch_add((self.bytes() - held) as u64, Ordering::Relaxed);
         }
-        if code == 0 {
-            return parent;
-        }
-        let place = match offsets.code_first_instruction {
-            // In code units of two bytes; the instruction before the first one gives -1.
-            Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
-            None => instruction as u32 as i32,
-        };
-        // What cannot be described is left out; the ring has counted it or tracing has ended.
-        self.codes
-            .number(ring, code, offsets)
-            .and_then(|number| stacks.python(ring, parent, number, place))
-            .unwrap_or(parent)
+        node
     }
+}
+
+/// Whether a live frame is one of the program's: not the interpreter's own.
+#[inline(always)]
+pub fn is_shown(frame: usize, code: usize, offsets: &Offsets) -> bool {
+    if let Some((owner, entry)) = offsets.entry_frame {
+        // SAFETY: a live frame.
+        if unsafe { read::<u8>(frame, owner) } == entry {
+            return false;
+        }
+    }
+    code != 0
+}
+
+/// The stack of a live frame called from `parent`.
+#[inline]
+pub fn node_of(
+    codes: &mut Codes,
+    stacks: &mut Stacks,
+    ring: &mut Writer,
+    parent: Node,
+    frame: usize,
+    (code, instruction): (usize, usize),
+    offsets: &Offsets,
+) -> Node {
+    if !is_shown(frame, code, offsets) {
+        return parent;
+    }
+    let place = match offsets.code_first_instruction {
+        // In code units of two bytes; the instruction before the first one gives -1.
+        Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
+        None => instruction as u32 as i32,
+    };
+    // What cannot be described is left out; the ring has counted it or tracing has ended.
+    codes.number(ring, code, offsets).and_then(|number| stacks.python(ring, parent, number, place)).unwrap_or(parent)
 }
 
 #[inline(always)]
