@@ -125,21 +125,21 @@ fn names_of_python_threads() {
 fn subinterpreters() {
     for python in pythons() {
         let run = Traced::python("interpreters.py", python).record();
-        assert_eq!(run.stack_of(71_001), "inner:1 < outer:3 < <module>:1", "on 3.{}", python.minor);
-        assert_eq!((run.stack_of(71_002), run.of_size(71_002).len()), ("inner:1 < outer:4 < <module>:1".into(), 2));
-        let of_main: Vec<String> = run.of_size(71_101).iter().map(|step| step.stack.join(" < ")).collect();
+        assert_eq!(run.stack_of(711_001), "inner:1 < outer:3 < <module>:1", "on 3.{}", python.minor);
+        assert_eq!((run.stack_of(711_002), run.of_size(711_002).len()), ("inner:1 < outer:4 < <module>:1".into(), 2));
+        let of_main: Vec<String> = run.of_size(711_101).iter().map(|step| step.stack.join(" < ")).collect();
         assert_eq!(of_main, ["<module>:44", "<module>:48", "<module>:53"]);
         for number in 0..5 {
-            assert_eq!(run.stack_of(72_001 + 10 * number), "inner:1 < outer:3 < <module>:1");
-            assert_eq!(run.of_size(72_002 + 10 * number).len(), 50);
-            let stack = run.stack_of(72_501 + number);
+            assert_eq!(run.stack_of(722_001 + 10 * number), "inner:1 < outer:3 < <module>:1");
+            assert_eq!(run.of_size(722_002 + 10 * number).len(), 50);
+            let stack = run.stack_of(722_501 + number);
             assert!(stack.starts_with("threaded:37 < run:"), "{stack}");
         }
         // ctypes has no subinterpreters in 3.12. Before it cannot be told whose frames they are without the GIL.
         if python.minor != 12 {
             let without = if python.since(12) { "native:5 < <module>:6" } else { "runs:30 < <module>:47" };
-            assert_eq!(run.stack_of(73_000), without);
-            assert_eq!(run.stack_of(73_100), "native:5 < <module>:6");
+            assert_eq!(run.stack_of(733_000), without);
+            assert_eq!(run.stack_of(733_100), "native:5 < <module>:6");
         }
     }
 }
