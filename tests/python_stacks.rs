@@ -5,7 +5,7 @@
 //! As in `python.rs`, the expectation is what the interpreter itself says, and some stacks literally.
 
 use crate::python::{check, told_by_the_interpreter};
-use crate::traced::{Python, Traced, What, announce, compiled, newest_python, pythons};
+use crate::traced::{Python, Step, Traced, What, announce, compiled, newest_python, pythons};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -124,20 +124,21 @@ fn names_of_python_threads() {
 #[test]
 fn subinterpreters() {
     for python in pythons() {
-        let run = Traced::python("interpreters.py", python).record();
+        let run = Traced::python("interpreters.py", python).args([library("interpreters.c")]).record();
         assert_eq!(run.stack_of(711_001), "inner:1 < outer:3 < <module>:1", "on 3.{}", python.minor);
         assert_eq!((run.stack_of(711_002), run.of_size(711_002).len()), ("inner:1 < outer:4 < <module>:1".into(), 2));
         let of_main: Vec<String> = run.of_size(711_101).iter().map(|step| step.stack.join(" < ")).collect();
-        assert_eq!(of_main, ["<module>:44", "<module>:48", "<module>:53"]);
+        assert_eq!(of_main, ["<module>:45", "<module>:49", "<module>:51", "<module>:56"]);
         for number in 0..5 {
             assert_eq!(run.stack_of(722_001 + 10 * number), "inner:1 < outer:3 < <module>:1");
             assert_eq!(run.of_size(722_002 + 10 * number).len(), 50);
             let stack = run.stack_of(722_501 + number);
-            assert!(stack.starts_with("threaded:37 < run:"), "{stack}");
+            assert!(stack.starts_with("threaded:38 < run:"), "{stack}");
         }
+        assert_eq!(run.stack_of(744_001), "inner:1 < outer:3 < <module>:6");
         // ctypes has no subinterpreters in 3.12. Before it cannot be told whose frames they are without the GIL.
         if python.minor != 12 {
-            let without = if python.since(12) { "native:5 < <module>:6" } else { "runs:30 < <module>:47" };
+            let without = if python.since(12) { "native:5 < <module>:6" } else { "runs:31 < <module>:48" };
             assert_eq!(run.stack_of(733_000), without);
             assert_eq!(run.stack_of(733_100), "native:5 < <module>:6");
         }
@@ -193,6 +194,61 @@ fn cut_stacks_are_counted_and_shown() {
     let run = Traced::python("functions.py", newest_python()).options(["--max-depth", "1000"]).record();
     assert_eq!(run.totals().tracer.cut_stacks, 0);
     assert!(!run.heaptide("summary --json run.bin").exits(0).stdout().contains(warning));
+}
+
+/// Records `observers.py` under this observer: what the observer sees is what it sees in a bare run, and the stacks are
+/// those of the program, with and without it.
+fn observed(observer: &str, python: &Python) {
+    let traced = Traced::python("observers.py", python).args([observer]);
+    let bare = traced.clone().bare();
+    bare.exits(0);
+    let run = traced.record();
+    assert_eq!((run.stdout(), run.stderr().contains("Traceback")), (bare.stdout(), false), "{observer}");
+    let works = "works:9 < works:9 < works:9 < main:13 < ";
+    for (bytes, line, times) in [(81_001, "works:10", 1), (81_101, "works:11", 2)] {
+        let comprehension = if line == "works:11" && !python.since(12) { "<listcomp>:11 < " } else { "" };
+        let from = |step: &&&Step| step.stack.join(" < ").starts_with(&format!("{comprehension}{line} < {works}"));
+        let blocks = run.of_size(bytes);
+        assert_eq!(blocks.iter().filter(from).count(), times, "{observer} on 3.{}: {blocks:#?}", python.minor);
+        assert_eq!(blocks.len(), 2 * times, "{blocks:#?}");
+    }
+    assert_eq!(run.stack_of(81_201), "<module>:61");
+    // Where the observer is a function of the program's own, it allocates as any other does.
+    if ["settrace", "opcodes", "setprofile", "monitoring"].contains(&observer) {
+        let stack = run.stack_of(82_001);
+        assert!(stack.starts_with("count:21 < ") && stack.contains(" < main:"), "{observer}: {stack}");
+    }
+}
+
+#[test]
+fn programs_that_trace_or_profile_themselves() {
+    for python in pythons() {
+        for observer in ["settrace", "opcodes", "setprofile"] {
+            observed(observer, python);
+        }
+    }
+}
+
+#[test]
+fn programs_that_monitor_themselves() {
+    for python in pythons().iter().filter(|python| python.since(12)) {
+        observed("monitoring", python);
+    }
+}
+
+#[test]
+fn programs_in_a_debugger() {
+    for python in pythons() {
+        observed("pdb", python);
+        observed("bdb", python);
+    }
+}
+
+#[test]
+fn programs_under_coverage() {
+    for python in &pythons_with("coverage") {
+        observed("coverage", python);
+    }
 }
 
 /// The interpreters that can import this module, of those that HEAPTIDE_MEMRAY_PYTHON names (separated by colons; those
