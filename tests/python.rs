@@ -102,7 +102,7 @@ fn generators_and_coroutines() {
         assert_eq!(run.stack_of(11_501), "generates:12 < delegates:11 < <module>:29");
         assert!(run.stack_of(11_301).starts_with("inner:15 < middle:17 < outer:22 < "), "{}", run.stack_of(11_301));
         assert!(run.stack_of(11_401).starts_with("counts:19 < outer:23 < "), "{}", run.stack_of(11_401));
-        assert!(run.stack_of(11_601).starts_with("inner:15 < _run:"), "{}", run.stack_of(11_601));
+        assert!(run.stack_of(11_601).starts_with("inner:15 < Task < _run:"), "{}", run.stack_of(11_601));
     }
 }
 

@@ -145,6 +145,84 @@ fn subinterpreters() {
     }
 }
 
+/// What runs in a task has the task's name above the event loop's frames, whatever ran there before.
+#[test]
+fn names_of_asyncio_tasks() {
+    for python in pythons() {
+        let run = check("tasks.py", &[], python);
+        let of_workers = |number: usize| {
+            let name = format!("worker {number}");
+            run.of_size(91_001).iter().filter(|step| step.stack[2] == name).count()
+        };
+        // In three threads: three rounds and one more.
+        assert_eq!((0..10).map(of_workers).collect::<Vec<_>>(), [3 * 4; 10]);
+        assert!(run.of_size(91_101).iter().all(|step| step.stack[2] == "Task" && step.stack[3].starts_with("_run:")));
+        let names = |bytes| -> Vec<String> {
+            let mut names: Vec<String> = run
+                .of_size(bytes)
+                .iter()
+                .filter_map(|step| step.stack.iter().rposition(|frame| frame.starts_with("_run:")).map(|at| (step, at)))
+                .map(|(step, at)| step.stack[at - 1].clone())
+                .collect();
+            names.sort();
+            names.dedup();
+            names
+        };
+        let longest = "x".repeat(96);
+        assert_eq!(
+            names(91_201),
+            ["7", "Task", "Task-", "Task-x", "first", "größe", "second", &longest, "大きさ", "𐍈"]
+        );
+        assert_eq!(names(91_211), ["deep 1", "deep 2"]);
+        // A callback is no task.
+        assert!(run.of_size(91_301).iter().all(|step| step.stack[1].starts_with("_run:")));
+        assert_eq!((names(91_401), names(91_601)), (vec!["late".to_owned()], vec!["own".to_owned()]));
+        let frame = run.profile().frames.iter().find(|frame| &*frame.function == "worker 7").expect("its name");
+        assert_eq!((&*frame.file, frame.line), ("<asyncio task>", 0));
+    }
+}
+
+/// A name is read while the thread holds the GIL, when nobody can change it. 5 000 names are more than a thread shows.
+#[test]
+fn names_of_asyncio_tasks_with_and_without_the_gil_and_too_many() {
+    for python in pythons() {
+        let run = Traced::python("many_tasks.py", python).record();
+        assert!(run.stack_of(94_001).starts_with("native:11 < native_task < _run:"), "{}", run.stack_of(94_001));
+        assert!(run.stack_of(94_101).starts_with("native:10 < _run:"), "{}", run.stack_of(94_101));
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for step in run.of_size(95_001) {
+            *counts.entry(&step.stack[1]).or_default() += 1;
+        }
+        // `native_task` was the first name.
+        assert_eq!((counts.len(), counts["number 0"], counts["number 4094"]), (4_096, 1, 1));
+        assert_eq!(counts["other tasks"], 5_000 - 4_095);
+    }
+}
+
+/// The kept chain and a whole reading agree at every event.
+#[test]
+fn names_of_asyncio_tasks_verified() {
+    for python in pythons() {
+        let run = Traced::python("tasks.py", python).env("HEAPTIDE_VERIFY", "1").record();
+        assert!(!run.stderr().contains("VERIFY"), "{}", run.stderr());
+        assert_eq!(run.of_size(91_001).len(), 3 * 10 * 4);
+    }
+}
+
+/// As above in stacks that are cut.
+#[test]
+fn names_of_asyncio_tasks_in_cut_stacks() {
+    for python in pythons() {
+        let run = Traced::python("tasks.py", python).options(["--max-depth", "3"]).record();
+        let workers = run.of_size(91_001);
+        assert_eq!(workers.len(), 3 * 10 * 4);
+        for step in &workers {
+            assert!(step.stack[2].starts_with("worker ") && step.stack[3].starts_with("_run:"), "{:?}", step.stack);
+            assert_eq!(step.stack[4..], ["[cut at --max-depth]"]);
+        }
+    }
+}
+
 /// `--max-depth`: every stack is the interpreter's, as far as it goes, and says that it was cut.
 #[test]
 fn stacks_are_cut_where_asked() {

@@ -6,6 +6,7 @@
 //! stack again; one whose own count has changed is described anew.
 
 use super::offsets::{self, Offsets};
+use super::tasks;
 use crate::memory::Pages;
 use crate::ring::Writer;
 use core::ptr::NonNull;
@@ -65,6 +66,9 @@ pub struct Codes {
     table: Pages<Entry>,
     entries: usize,
     described: u32,
+    /// Addresses of those that are `Handle._run` of asyncio (there is one, unless somebody copies it).
+    runners: [usize; 4],
+    runner_count: usize,
 }
 
 impl Codes {
@@ -76,7 +80,7 @@ impl Codes {
     /// Forgets all: a new thread begins in this ring.
     pub fn clear(&mut self) {
         self.table.truncate(0);
-        (self.entries, self.described) = (0, 0);
+        (self.entries, self.described, self.runner_count) = (0, 0, 0);
     }
 
     /// The number of a code object that is alive (a frame holds it). `None` if it could not be described.
@@ -117,6 +121,8 @@ impl Codes {
         }
         // SAFETY: a frame of this thread holds the code object, so it and the objects in it live through this hook.
         unsafe { write_code(ring, address, offsets) }.then_some(())?;
+        // SAFETY: as above.
+        self.note_runner(address, unsafe { is_handles_run(address, offsets) });
         let entry = Entry { address, number: self.described + 1, deaths };
         self.described += 1;
         let place = match self.find(address) {
@@ -128,6 +134,23 @@ impl Codes {
         };
         self.table.as_mut_slice()[place] = entry;
         Some(entry.number - 1)
+    }
+
+    /// Whether this code, which [`Self::number`] has just been asked for, is `Handle._run` of asyncio.
+    #[inline(always)]
+    pub fn runs_handles(&self, address: usize) -> bool {
+        self.runner_count != 0 && self.runners[..self.runner_count].contains(&address)
+    }
+
+    fn note_runner(&mut self, address: usize, runs_handles: bool) {
+        if let Some(place) = self.runners[..self.runner_count].iter().position(|runner| *runner == address) {
+            self.runner_count -= 1;
+            self.runners[place] = self.runners[self.runner_count];
+        }
+        if runs_handles && self.runner_count < self.runners.len() {
+            self.runners[self.runner_count] = address;
+            self.runner_count += 1;
+        }
     }
 
     /// Describes what is no code object, but shown as a frame of that name and file, without line (instruction -1). The
@@ -198,11 +221,21 @@ unsafe fn write_code(ring: &mut Writer, address: usize, offsets: &Offsets) -> bo
     put_code(ring, (first_line, offsets.version), name, file, table)
 }
 
+/// # Safety
+/// `address` is a live code object.
+unsafe fn is_handles_run(address: usize, offsets: &Offsets) -> bool {
+    // SAFETY: as in `write_code`.
+    unsafe {
+        let (name, file) = (read(address, offsets.code_name), read(address, offsets.code_file));
+        tasks::is_handles_run(text(name, offsets), text(file, offsets))
+    }
+}
+
 /// The characters of a str and the bytes each takes. Empty for what is not a compact str (which names always are).
 ///
 /// # Safety
 /// `address` is null or a live str.
-unsafe fn text<'a>(address: usize, offsets: &Offsets) -> (&'a [u8], u8) {
+pub unsafe fn text<'a>(address: usize, offsets: &Offsets) -> (&'a [u8], u8) {
     if address == 0 {
         return (&[], 1);
     }

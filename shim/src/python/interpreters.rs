@@ -19,20 +19,21 @@ const NEXT_ID_BEHIND_FINALIZING: usize = 32;
 static NEVER: AtomicI64 = AtomicI64::new(0);
 /// The number of the next interpreter: from 2 on there is or was a subinterpreter. [`NEVER`] from 3.12 on.
 static NEXT_ID: AtomicPtr<AtomicI64> = AtomicPtr::new(core::ptr::from_ref(&NEVER).cast_mut());
-/// `_PyThreadState_UncheckedGet`.
+/// `_PyThreadState_UncheckedGet`, named `PyThreadState_GetUnchecked` from 3.13 on.
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 /// `PyThreadState`: the thread, as `pthread_self` calls it.
 static THREAD: AtomicUsize = AtomicUsize::new(0);
 
 /// Prepares for the interpreter whose `_PyRuntime` this is.
 pub fn prepare(runtime: NonNull<u8>, offsets: &Offsets) {
+    let current = real::symbol(c"_PyThreadState_UncheckedGet").or_else(|| real::symbol(c"PyThreadState_GetUnchecked"));
+    let Some(current) = current else { return };
+    CURRENT.store(current.as_ptr() as usize, Ordering::Release);
     let thread = match offsets.version {
         0x0308..=0x030A => 176,
         0x030B => 152,
         _ => return,
     };
-    let Some(current) = real::symbol(c"_PyThreadState_UncheckedGet") else { return };
-    CURRENT.store(current.as_ptr() as usize, Ordering::Relaxed);
     THREAD.store(thread, Ordering::Relaxed);
     // SAFETY: inside the interpreter's static structure, by the version's headers; aligned as 64-bit integers are.
     let next_id = unsafe { runtime.add(offsets.runtime_finalizing + NEXT_ID_BEHIND_FINALIZING).cast::<AtomicI64>() };
@@ -47,14 +48,29 @@ pub fn running(state: usize) -> usize {
     if next_id.load(Ordering::Relaxed) > 1 { among_several(state) } else { state }
 }
 
+/// Whether the calling thread, which runs on `state`, holds the GIL: nobody else then changes objects of the interpreter.
+#[inline]
+pub fn holds_gil(state: usize) -> bool {
+    current() == state
+}
+
+/// The current state: up to 3.11 of who holds the GIL, then of this thread if it holds one. 0: nobody.
+fn current() -> usize {
+    let function = CURRENT.load(Ordering::Acquire);
+    if function == 0 {
+        return 0;
+    }
+    // SAFETY: its address; it takes nothing and returns what one load gives, of an atomic or a thread-local variable.
+    unsafe {
+        let function: unsafe extern "C" fn() -> usize = core::mem::transmute(function);
+        function()
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn among_several(state: usize) -> usize {
-    // SAFETY: its address, stored before `NEXT_ID`; it takes nothing and returns what one atomic load gives.
-    let current = unsafe {
-        let current: unsafe extern "C" fn() -> usize = core::mem::transmute(CURRENT.load(Ordering::Relaxed));
-        current()
-    };
+    let current = current();
     if current == 0 || current == state {
         return state;
     }

@@ -8,6 +8,7 @@ mod codes;
 mod interpreters;
 mod marks;
 mod offsets;
+mod tasks;
 pub mod walk;
 mod window;
 
@@ -43,6 +44,7 @@ pub fn detect() {
         FINALIZING.store(finalizing.as_ptr(), Ordering::Relaxed);
         interpreters::prepare(runtime, offsets);
     }
+    tasks::prepare();
     VERIFY.store(process::has_option(option::VERIFY), Ordering::Relaxed);
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
     if process::has_option(option::PYTHON_ALLOCATORS) {

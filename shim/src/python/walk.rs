@@ -14,6 +14,7 @@
 use super::codes::{self, Codes, read};
 use super::marks::Mark;
 use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12};
+use super::tasks::Tasks;
 use super::window::Window;
 use crate::arch::opaque;
 use crate::memory::Pages;
@@ -61,6 +62,10 @@ pub struct Chain {
     marks: u64,
     /// The codes of the thread.
     codes: Codes,
+    /// The frames of asyncio's `Handle._run` among them.
+    tasks: Tasks,
+    /// `PyThreadState` of the stack that is being read.
+    state: usize,
     /// Takes the place of the above where the stacks are to be cut: then `links` is empty.
     window: Window,
     /// Most frames of a stack; 0: all.
@@ -76,6 +81,8 @@ impl Default for Chain {
             deaths: 0,
             marks: 0,
             codes: Codes::default(),
+            tasks: Tasks::default(),
+            state: 0,
             window: Window::default(),
             depth: process::control().max_depth,
         }
@@ -130,13 +137,14 @@ impl Shape for Python312 {
 impl Chain {
     /// Bytes it holds beside itself.
     pub fn bytes(&self) -> usize {
-        self.links.bytes() + self.fresh.bytes() + self.codes.bytes() + self.window.bytes()
+        self.links.bytes() + self.fresh.bytes() + self.codes.bytes() + self.tasks.bytes() + self.window.bytes()
     }
 
     /// Forgets everything: a new thread begins in this ring.
     pub fn clear(&mut self) {
         self.links.truncate(0);
         self.codes.clear();
+        self.tasks.clear();
         self.window.clear();
     }
 
@@ -153,6 +161,7 @@ impl Chain {
         if top == 0 {
             return 0;
         }
+        self.state = thread_state;
         match offsets.version {
             0x030B => self.read_from::<Python311>(stacks, ring, top, offsets),
             0x030C | 0x030D => self.read_from::<Python312>(stacks, ring, top, offsets),
@@ -191,6 +200,7 @@ impl Chain {
                 if length - unchanged > MARKED_FROM {
                     self.mark(unchanged + 1, length, offsets);
                 }
+                let valid = self.valid_with_tasks(valid, length, offsets);
                 if valid == length {
                     return self.links.as_slice()[length - 1].node;
                 }
@@ -260,7 +270,19 @@ impl Chain {
             // SAFETY: `frame` is on the stack of this thread, hence alive.
             frame = unsafe { read(frame, S::PREVIOUS) };
         }
+        let valid = self.valid_with_tasks(valid, join + self.fresh.len(), offsets);
         self.rebuild::<S>(stacks, ring, valid, join, offsets)
+    }
+
+    /// How many links are as they were, if `valid` look like it, of a stack that has `total` now.
+    #[inline(always)]
+    fn valid_with_tasks(&self, valid: usize, total: usize, offsets: &Offsets) -> usize {
+        if self.tasks.is_empty() {
+            return valid;
+        }
+        let frame_of = |link: usize| self.links.as_slice()[link].frame;
+        // SAFETY: the check has found the first `valid` links on the stack, or that nothing below one can have changed.
+        unsafe { self.tasks.still_valid(valid, total, self.state, offsets, frame_of) }
     }
 
     /// Compares the first `length` links with the live frames, innermost first, down to the first that bears an intact
@@ -350,11 +372,15 @@ impl Chain {
             frame = unsafe { read(frame, S::PREVIOUS) };
         }
         let mut found = 0;
+        self.tasks.forget_from(0);
         for index in 1..self.links.len() {
             let frame = self.links.as_slice()[index].frame;
             // SAFETY: on the stack, as was just found.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
             found = node_of(&mut self.codes, stacks, ring, found, frame, (code, instruction), offsets);
+            if self.codes.runs_handles(code) {
+                found = self.node_above(stacks, ring, found, frame, (index, self.links.len()), offsets);
+            }
         }
         frame == 0 && found == node
     }
@@ -372,6 +398,7 @@ impl Chain {
         let mut node = self.links.as_slice()[valid - 1].node;
         let total = join + self.fresh.len();
         let held = self.bytes();
+        self.tasks.forget_from(valid);
         for index in valid..total {
             let frame = if index < join {
                 self.links.as_slice()[index].frame
@@ -381,6 +408,9 @@ impl Chain {
             // SAFETY: all of them are on the stack of this thread.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
             node = node_of(&mut self.codes, stacks, ring, node, frame, (code, instruction), offsets);
+            if self.codes.runs_handles(code) {
+                node = self.node_above(stacks, ring, node, frame, (index, total), offsets);
+            }
             // A frame that has only moved on is still the same call, or its mark is gone.
             let mark = if index < join { self.links.as_slice()[index].mark } else { Mark::NONE };
             let link = Link { frame, code, instruction, node, mark };
@@ -398,6 +428,21 @@ impl Chain {
         node
     }
 
+    /// The stack above `Handle._run`, which has the task's name in it.
+    #[cold]
+    fn node_above(
+        &mut self,
+        stacks: &mut Stacks,
+        ring: &mut Writer,
+        node: Node,
+        frame: usize,
+        place: (usize, usize),
+        offsets: &Offsets,
+    ) -> Node {
+        // SAFETY: the frame is on the stack of this thread, and runs the code of `Handle._run`.
+        unsafe { self.tasks.above((&mut self.codes, stacks, ring), node, place, (frame, self.state), offsets) }
+    }
+
     fn read_window(
         &mut self,
         stacks: &mut Stacks,
@@ -407,7 +452,9 @@ impl Chain {
         offsets: &Offsets,
     ) -> Node {
         let held = self.bytes();
-        let node = self.window.read((&mut self.codes, stacks, ring), top, self.depth as usize, deaths, offsets);
+        let (depth, state) = (self.depth as usize, self.state);
+        let parts = (&mut self.codes, &mut self.tasks, stacks, &mut *ring);
+        let node = self.window.read(parts, (top, state), depth, deaths, offsets);
         if self.bytes() != held {
             ring.header().shim_bytes.fetch_add((self.bytes() - held) as u64, Ordering::Relaxed);
         }

@@ -6,6 +6,7 @@
 
 use super::codes::{Codes, read};
 use super::offsets::Offsets;
+use super::tasks::Tasks;
 use super::walk;
 use crate::memory::Pages;
 use crate::ring::Writer;
@@ -54,11 +55,12 @@ impl Window {
         (self.root, self.cut) = (0, 0);
     }
 
-    /// The stack of the innermost `depth` frames from `top` on, the innermost frame of the calling thread.
+    /// The stack of the innermost `depth` frames from `top` on, the innermost frame of the calling thread,
+    /// whose state is `state`.
     pub fn read(
         &mut self,
-        (codes, stacks, ring): (&mut Codes, &mut Stacks, &mut Writer),
-        top: usize,
+        (codes, tasks, stacks, ring): (&mut Codes, &mut Tasks, &mut Stacks, &mut Writer),
+        (top, state): (usize, usize),
         depth: usize,
         deaths: u32,
         offsets: &Offsets,
@@ -86,8 +88,12 @@ impl Window {
         let mut is_known = self.root == root && self.deaths == deaths;
         (self.root, self.deaths) = (root, deaths);
         let mut node = root;
+        tasks.forget_from(0);
         for (index, fresh) in self.fresh.as_slice().iter().rev().enumerate() {
+            // Whose handle a frame of asyncio runs is not to be seen from the frame.
+            let runs_handles = codes.runs_handles(fresh.code);
             if is_known
+                && !runs_handles
                 && let Some(old) = self.seen.as_slice().get(index)
                 && (old.frame, old.code, old.instruction) == (fresh.frame, fresh.code, fresh.instruction)
             {
@@ -96,6 +102,11 @@ impl Window {
             }
             is_known = false;
             node = walk::node_of(codes, stacks, ring, node, fresh.frame, (fresh.code, fresh.instruction), offsets);
+            if codes.runs_handles(fresh.code) {
+                let place = (index, self.fresh.len());
+                // SAFETY: the frame is on the stack of this thread, and runs the code of `Handle._run`.
+                node = unsafe { tasks.above((codes, stacks, ring), node, place, (fresh.frame, state), offsets) };
+            }
             let seen = Seen { node, ..*fresh };
             if let Some(slot) = self.seen.as_mut_slice().get_mut(index) {
                 *slot = seen;
