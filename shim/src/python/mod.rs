@@ -1,7 +1,8 @@
 //! CPython: whether there is one in this process, and the stack of the calling thread.
 //!
 //! Frames are read where they lie, at the allocation: no profile hook, no trace hook, no call of the interpreter but
-//! for `PyGILState_GetThisThreadState`, which reads one thread-specific value (and neither locks nor allocates).
+//! for `PyGILState_GetThisThreadState`, which reads one thread-specific value (and neither locks nor allocates), and in
+//! programs with subinterpreters or asyncio `_PyThreadState_UncheckedGet`, which reads one variable.
 
 pub mod allocators;
 mod codes;
