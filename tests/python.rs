@@ -1,7 +1,7 @@
 //! Python stacks: function and line of every frame, on every version that is there.
 //!
 //! Two kinds of expectation: some stacks literally, and for each script all of them as the interpreter itself tells them
-//! (fixtures/programs/oracle.py), in a run of its own without heaptide.
+//! (fixtures/oracle.py), in a run of its own without heaptide.
 
 use crate::traced::{Python, Run, Traced, What, fixture, pythons};
 use heaptide_format::allocator::Allocator;
@@ -13,7 +13,7 @@ pub fn told_by_the_interpreter(
     arguments: &[&str],
     python: &Python,
 ) -> BTreeMap<u64, BTreeMap<String, usize>> {
-    let told = Traced::python("oracle.py", python)
+    let told = Traced::python("../oracle.py", python)
         .args([fixture(script)])
         .args(arguments)
         .env("PYTHONIOENCODING", "utf-8")

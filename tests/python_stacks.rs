@@ -13,7 +13,7 @@ use std::process::Command;
 #[test]
 fn calls_by_the_interpreter_and_its_library() {
     for python in pythons() {
-        let run = check("language.py", &[], python);
+        let run = check("../stacks/language.py", &[], python);
         assert_eq!(run.stack_of(21_001), "take:10 < <lambda>:15 < callbacks:15 < <module>:114");
         assert_eq!(run.stack_of(23_301), "take:10 < __init_subclass__:33 < __new__:29 < <module>:38");
         assert_eq!(run.stack_of(23_501), "take:10 < __get__:36 < __getattribute__:44 < classes:64 < <module>:114");
@@ -31,7 +31,7 @@ fn calls_by_the_interpreter_and_its_library() {
 #[test]
 fn frames_that_end_by_exceptions_and_come_again() {
     for python in pythons() {
-        let run = check("unwinding.py", &[], python);
+        let run = check("../stacks/unwinding.py", &[], python);
         // The import system may read a module of the same size.
         let taken = |bytes| run.of_size(bytes).into_iter().filter(|step| step.stack[0] == "take:8");
         assert_eq!(taken(31_001).count(), 3 * 4);
@@ -52,7 +52,7 @@ fn frames_that_end_by_exceptions_and_come_again() {
 #[test]
 fn finalizers_and_callbacks_from_c() {
     for python in pythons() {
-        let run = check("finalizers.py", &[], python);
+        let run = check("../stacks/finalizers.py", &[], python);
         assert_eq!(run.stack_of(35_001), "take:10 < __del__:13 < dies:18 < <module>:66");
         assert_eq!(run.stack_of(35_101), "take:10 < <lambda>:26 < referenced:29 < <module>:66");
         assert_eq!(run.stack_of(36_001), "take:10 < __del__:13 < collects:43 < <module>:66");
@@ -70,7 +70,9 @@ fn library(source: &str) -> PathBuf {
 #[test]
 fn threads_that_python_did_not_make() {
     for python in pythons() {
-        let run = Traced::python("native_threads.py", python).args([library("native_threads.c")]).record();
+        let run = Traced::python("../stacks/native_threads.py", python)
+            .args([library("../stacks/native_threads.c")])
+            .record();
         for index in 0..20 {
             let first = 50_000 + 10 * index;
             // Before and after Python knows of the thread, and in between.
@@ -94,7 +96,9 @@ fn threads_that_python_did_not_make() {
 #[test]
 fn threads_without_the_gil() {
     for python in pythons() {
-        let run = Traced::python("native_threads.py", python).args([library("native_threads.c")]).record();
+        let run = Traced::python("../stacks/native_threads.py", python)
+            .args([library("../stacks/native_threads.c")])
+            .record();
         assert_eq!(run.stack_of(40_000), "released:12 < <module>:35");
         assert_eq!(run.stack_of(40_100), "released:12 < while_another_holds_the_gil:21 < <module>:36");
         assert_eq!(run.of_size(40_100).len(), 200);
@@ -124,7 +128,8 @@ fn names_of_python_threads() {
 #[test]
 fn subinterpreters() {
     for python in pythons() {
-        let run = Traced::python("interpreters.py", python).args([library("interpreters.c")]).record();
+        let run =
+            Traced::python("../stacks/interpreters.py", python).args([library("../stacks/interpreters.c")]).record();
         assert_eq!(run.stack_of(711_001), "inner:1 < outer:3 < <module>:1", "on 3.{}", python.minor);
         assert_eq!((run.stack_of(711_002), run.of_size(711_002).len()), ("inner:1 < outer:4 < <module>:1".into(), 2));
         let of_main: Vec<String> = run.of_size(711_101).iter().map(|step| step.stack.join(" < ")).collect();
@@ -149,7 +154,7 @@ fn subinterpreters() {
 #[test]
 fn names_of_asyncio_tasks() {
     for python in pythons() {
-        let run = check("tasks.py", &[], python);
+        let run = check("../stacks/tasks.py", &[], python);
         let of_workers = |number: usize| {
             let name = format!("worker {number}");
             run.of_size(91_001).iter().filter(|step| step.stack[2] == name).count()
@@ -203,7 +208,7 @@ fn names_of_asyncio_tasks_with_and_without_the_gil_and_too_many() {
 #[test]
 fn names_of_asyncio_tasks_verified() {
     for python in pythons() {
-        let run = Traced::python("tasks.py", python).env("HEAPTIDE_VERIFY", "1").record();
+        let run = Traced::python("../stacks/tasks.py", python).env("HEAPTIDE_VERIFY", "1").record();
         assert!(!run.stderr().contains("VERIFY"), "{}", run.stderr());
         assert_eq!(run.of_size(91_001).len(), 3 * 10 * 4);
     }
@@ -213,7 +218,7 @@ fn names_of_asyncio_tasks_verified() {
 #[test]
 fn names_of_asyncio_tasks_in_cut_stacks() {
     for python in pythons() {
-        let run = Traced::python("tasks.py", python).options(["--max-depth", "3"]).record();
+        let run = Traced::python("../stacks/tasks.py", python).options(["--max-depth", "3"]).record();
         let workers = run.of_size(91_001);
         assert_eq!(workers.len(), 3 * 10 * 4);
         for step in &workers {
@@ -228,8 +233,8 @@ fn names_of_asyncio_tasks_in_cut_stacks() {
 fn stacks_are_cut_where_asked() {
     for python in pythons() {
         for (script, arguments, depth) in [
-            ("unwinding.py", &[][..], 3),
-            ("language.py", &[], 1),
+            ("../stacks/unwinding.py", &[][..], 3),
+            ("../stacks/language.py", &[], 1),
             ("generators.py", &[], 2),
             ("deep.py", &["900"], 50),
         ] {
@@ -280,7 +285,7 @@ fn cut_stacks_are_counted_and_shown() {
 /// Records `observers.py` under this observer: what the observer sees is what it sees in a bare run, and the stacks are
 /// those of the program, with and without it.
 fn observed(observer: &str, python: &Python) {
-    let traced = Traced::python("observers.py", python).args([observer]);
+    let traced = Traced::python("../stacks/observers.py", python).args([observer]);
     let bare = traced.clone().bare();
     bare.exits(0);
     let run = traced.record();
@@ -354,7 +359,7 @@ fn pythons_with(module: &str) -> Vec<Python> {
 #[test]
 fn greenlets_that_switch_at_every_level() {
     for python in &pythons_with("greenlet") {
-        let run = check("greenlets.py", &[], python);
+        let run = check("../stacks/greenlets.py", &[], python);
         // In two threads, each: 8 greenlets × 31 levels, down and up.
         let of_greenlets = |first: u64| (first..first + 800).map(|size| run.of_size(size + 1).len()).sum::<usize>();
         assert_eq!((of_greenlets(61_000), of_greenlets(62_000)), (2 * 8 * 31, 2 * 8 * 31));
