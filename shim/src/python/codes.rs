@@ -57,6 +57,8 @@ struct Entry {
     number: u32,
     /// Count of deaths at this address when it was described.
     deaths: u32,
+    /// Count of all deaths when the one above was compared last: the counters need not be asked again before it changes.
+    compared: u32,
 }
 
 /// The codes that a thread has described.
@@ -86,14 +88,18 @@ impl Codes {
     /// The number of a code object that is alive (a frame holds it). `None` if it could not be described.
     #[inline]
     pub fn number(&mut self, ring: &mut Writer, address: usize, offsets: &Offsets) -> Option<u32> {
-        let deaths = counter(address).load(Ordering::Relaxed);
+        let all = deaths();
         if let Ok(place) = self.find(address) {
-            let entry = self.table.as_slice()[place];
-            if entry.deaths == deaths {
+            let entry = &mut self.table.as_mut_slice()[place];
+            if entry.compared == all {
+                return Some(entry.number - 1);
+            }
+            if entry.deaths == counter(address).load(Ordering::Relaxed) {
+                entry.compared = all;
                 return Some(entry.number - 1);
             }
         }
-        self.describe(ring, address, deaths, offsets)
+        self.describe(ring, address, all, offsets)
     }
 
     /// The entry of this address, or the place where it belongs.
@@ -115,7 +121,8 @@ impl Codes {
     }
 
     #[cold]
-    fn describe(&mut self, ring: &mut Writer, address: usize, deaths: u32, offsets: &Offsets) -> Option<u32> {
+    fn describe(&mut self, ring: &mut Writer, address: usize, compared: u32, offsets: &Offsets) -> Option<u32> {
+        let deaths = counter(address).load(Ordering::Relaxed);
         if self.entries * 2 >= self.table.len() && !self.grow() {
             return None;
         }
@@ -123,7 +130,7 @@ impl Codes {
         unsafe { write_code(ring, address, offsets) }.then_some(())?;
         // SAFETY: as above.
         self.note_runner(address, unsafe { is_handles_run(address, offsets) });
-        let entry = Entry { address, number: self.described + 1, deaths };
+        let entry = Entry { address, number: self.described + 1, deaths, compared };
         self.described += 1;
         let place = match self.find(address) {
             Ok(place) => place,

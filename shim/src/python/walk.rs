@@ -33,12 +33,17 @@ struct Link {
     instruction: usize,
     /// The stack up to and with this frame.
     node: Node,
+    /// Number of the code among the thread's, or [`UNKNOWN`].
+    number: u32,
     /// Tells whether this call has ended since.
     mark: Mark,
 }
 
+/// No code has this number.
+const UNKNOWN: u32 = u32::MAX;
+
 /// Stands below the outermost frame, as its caller: element 0 of every chain.
-const NO_FRAME: Link = Link { frame: 0, code: 0, instruction: 0, node: 0, mark: Mark::NONE };
+const NO_FRAME: Link = Link { frame: 0, code: 0, instruction: 0, node: 0, number: UNKNOWN, mark: Mark::NONE };
 
 /// A check that passes more frames than this marks them, for the next one. Fewer are not worth it: innermost functions
 /// have ended by then.
@@ -242,7 +247,7 @@ impl Chain {
                     Check::Valid { valid: prefix, unchanged } => {
                         join = place + 1;
                         if !codes_live {
-                            self.forget_marks(join);
+                            self.forget_codes(join);
                         } else {
                             valid = prefix;
                             if join - unchanged > MARKED_FROM {
@@ -344,10 +349,10 @@ impl Chain {
         }
     }
 
-    /// Forgets the marks of the links below `to`: what they were written for may be another code by now.
-    fn forget_marks(&mut self, to: usize) {
+    /// Forgets the marks and codes of the links below `to`: what they were written for may be another code by now.
+    fn forget_codes(&mut self, to: usize) {
         for link in &mut self.links.as_mut_slice()[..to] {
-            link.mark = Mark::NONE;
+            (link.number, link.mark) = (UNKNOWN, Mark::NONE);
         }
     }
 
@@ -377,7 +382,8 @@ impl Chain {
             let frame = self.links.as_slice()[index].frame;
             // SAFETY: on the stack, as was just found.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
-            found = node_of(&mut self.codes, stacks, ring, found, frame, (code, instruction), offsets);
+            let number = number_of(&mut self.codes, ring, frame, code, offsets);
+            found = node_of(stacks, ring, found, number, code, instruction, offsets);
             if self.codes.runs_handles(code) {
                 found = self.node_above(stacks, ring, found, frame, (index, self.links.len()), offsets);
             }
@@ -407,13 +413,18 @@ impl Chain {
             };
             // SAFETY: all of them are on the stack of this thread.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
-            node = node_of(&mut self.codes, stacks, ring, node, frame, (code, instruction), offsets);
+            // A frame that has only moved on is still the same call, or its mark is gone.
+            let kept = if index < join { self.links.as_slice()[index] } else { NO_FRAME };
+            let number = if kept.code == code && kept.number != UNKNOWN {
+                kept.number
+            } else {
+                number_of(&mut self.codes, ring, frame, code, offsets)
+            };
+            node = node_of(stacks, ring, node, number, code, instruction, offsets);
             if self.codes.runs_handles(code) {
                 node = self.node_above(stacks, ring, node, frame, (index, total), offsets);
             }
-            // A frame that has only moved on is still the same call, or its mark is gone.
-            let mark = if index < join { self.links.as_slice()[index].mark } else { Mark::NONE };
-            let link = Link { frame, code, instruction, node, mark };
+            let link = Link { frame, code, instruction, node, number, mark: kept.mark };
             if let Some(slot) = self.links.as_mut_slice().get_mut(index) {
                 *slot = link;
             } else if !self.links.push(link) {
@@ -474,18 +485,25 @@ pub fn is_shown(frame: usize, code: usize, offsets: &Offsets) -> bool {
     code != 0
 }
 
-/// The stack of a live frame called from `parent`.
+/// The number of a live frame's code; [`UNKNOWN`] if the frame is not to be shown, or cannot be: the ring has counted it
+/// then, or tracing has ended.
+#[inline]
+pub fn number_of(codes: &mut Codes, ring: &mut Writer, frame: usize, code: usize, offsets: &Offsets) -> u32 {
+    if is_shown(frame, code, offsets) { codes.number(ring, code, offsets).unwrap_or(UNKNOWN) } else { UNKNOWN }
+}
+
+/// The node of a frame called from `parent`, or `parent` for one that is not shown.
 #[inline]
 pub fn node_of(
-    codes: &mut Codes,
     stacks: &mut Stacks,
     ring: &mut Writer,
     parent: Node,
-    frame: usize,
-    (code, instruction): (usize, usize),
+    number: u32,
+    code: usize,
+    instruction: usize,
     offsets: &Offsets,
 ) -> Node {
-    if !is_shown(frame, code, offsets) {
+    if number == UNKNOWN {
         return parent;
     }
     let place = match offsets.code_first_instruction {
@@ -493,8 +511,8 @@ pub fn node_of(
         Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
         None => instruction as u32 as i32,
     };
-    // What cannot be described is left out; the ring has counted it or tracing has ended.
-    codes.number(ring, code, offsets).and_then(|number| stacks.python(ring, parent, number, place)).unwrap_or(parent)
+    // What cannot be defined is left out; the ring has counted it or tracing has ended.
+    stacks.python(ring, parent, number, place).unwrap_or(parent)
 }
 
 #[inline(always)]

@@ -101,7 +101,8 @@ impl Window {
                 continue;
             }
             is_known = false;
-            node = walk::node_of(codes, stacks, ring, node, fresh.frame, (fresh.code, fresh.instruction), offsets);
+            let number = walk::number_of(codes, ring, fresh.frame, fresh.code, offsets);
+            node = walk::node_of(stacks, ring, node, number, fresh.code, fresh.instruction, offsets);
             if codes.runs_handles(fresh.code) {
                 let place = (index, self.fresh.len());
                 // SAFETY: the frame is on the stack of this thread, and runs the code of `Handle._run`.
