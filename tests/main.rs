@@ -10,6 +10,7 @@ mod processes;
 mod python;
 mod python_memory;
 mod python_offsets;
+mod python_stacks;
 mod qualified_names;
 mod reports;
 mod support;

@@ -3,7 +3,7 @@
 #
 #   Debian packages     with apt-get, as root or through sudo; without, the tests that need them are skipped
 #   memray              for each Python, in virtual environments under ${XDG_CACHE_HOME:-~/.cache}/heaptide-tests, to
-#                       compare with
+#                       compare with; beside it greenlet, gevent and coverage, whose programs are traced
 #   playwright-core     with npm, in tests/page/node_modules, for the page in a browser
 #   cargo-fuzz          with cargo, to fuzz the reader of captures for a while
 #
@@ -55,10 +55,11 @@ make_environment() {
         version=$("$python" -c 'import sys; print(*sys.version_info[:3], sep=".")' 2> /dev/null) || continue
         case $version in 3.[89].* | 3.1[0-3].*) ;; *) continue ;; esac
         environment=$cache/memray-$version
-        if ! "$environment/bin/python" -c 'import memray' 2> /dev/null; then
-            say "installing memray for Python $version"
+        if ! "$environment/bin/python" -c 'import memray, greenlet, gevent, coverage' 2> /dev/null; then
+            say "installing memray, greenlet, gevent and coverage for Python $version"
             { "$python" -m venv --clear --without-pip "$environment" &&
-                timeout 60 "$pip" -m pip --python "$environment/bin/python" install -q --no-deps memray rich typing_extensions
+                timeout 60 "$pip" -m pip --python "$environment/bin/python" install -q --no-deps \
+                    memray rich typing_extensions greenlet gevent zope.event zope.interface coverage
             } > "$cache/pip.log" 2>&1 || {
                 echo "memray could not be installed (see $cache/pip.log); it is not compared with on Python $version"
                 continue

@@ -432,6 +432,19 @@ extern "C" fn thread_exits(state: *mut c_void) {
         set_exit_destructor(state);
         return;
     }
+    say_name(fields);
     process::control().ring_states[fields.ring_index].store(ring_state::EXITING, Ordering::Release);
     fields.process.pool.give(thread);
+}
+
+/// The thread's last name, which nobody can ask for once it is gone: the collector looks only once a second.
+fn say_name(thread: &mut Thread) {
+    let mut name = [0; 16];
+    let name = sys::thread_name(&mut name);
+    if thread.word == IDLE && !name.is_empty() {
+        // A signal handler that allocates now passes untraced, as in a hook.
+        thread.word = BUSY;
+        thread.ring.put_blob(BlobKind::ThreadName, &[name]);
+        thread.word = IDLE;
+    }
 }
