@@ -47,6 +47,11 @@ impl<V: Copy + Default> Blocks<V> {
         self.places.iter().filter(|place| place.address != 0).map(|place| &place.value)
     }
 
+    /// Whether the table is too large for a processor's own caches: then [`Self::prefetch`] pays.
+    pub fn is_large(&self) -> bool {
+        self.places.len() * size_of::<Place<V>>() > 1 << 20
+    }
+
     /// `address` will be asked for soon.
     #[inline(always)]
     pub fn prefetch(&self, address: u64) {
@@ -136,11 +141,8 @@ impl<V: Copy + Default> Blocks<V> {
 
     #[inline(always)]
     fn home(&self, address: u64) -> usize {
-        // Blocks of the same 512 bytes are neighbours here too: they come and go together. Which of the sixteen places
-        // is first differs from one 512 bytes to the other, or blocks that are aligned to them would all be the first.
-        let mixed = (address >> 9).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let within = (address >> 5) ^ (mixed >> 60);
-        ((mixed >> 20) << 4 | within & 15) as usize & (self.places.len() - 1)
+        // The upper half of a product depends on all bits of the address; allocators align to 16 bytes.
+        ((address >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 24) as usize & (self.places.len() - 1)
     }
 
     #[inline(always)]

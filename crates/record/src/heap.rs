@@ -150,6 +150,11 @@ impl Heap {
         self.came(cx, allocator, size, row, slot);
     }
 
+    /// Whether [`Self::prefetch`] pays: there are many blocks.
+    pub fn is_large(&self) -> bool {
+        self.blocks.is_large()
+    }
+
     /// The block at `address` will be asked for soon.
     #[inline(always)]
     pub fn prefetch(&self, address: u64) {

@@ -81,7 +81,7 @@ impl Session {
         let (mut at, end) = (ring.at, words.len());
         let stop = (at + BATCH).min(end);
         let mut held_back = false;
-        let mut ahead = at;
+        let mut ahead = if self.images[image].heap.is_large() { at } else { end };
         while at < stop {
             while ahead < end.min(at + AHEAD) {
                 ahead += self.announce(image, &words[ahead..]);
