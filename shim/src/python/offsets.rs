@@ -16,11 +16,11 @@ pub struct Offsets {
     pub cframe_frame: Option<usize>,
     /// Frame: the calling frame.
     pub frame_previous: usize,
-    /// Frame: the code object.
+    /// Frame: the code object. From 3.14 on a reference whose lowest bits are a tag, see [`executable`].
     pub frame_code: usize,
     /// Frame: `f_lasti` (an int) up to 3.10, then a pointer to the instruction.
     pub frame_instruction: usize,
-    /// Frame: its owner, and the value that marks the interpreter's own entry frames, which are not shown.
+    /// Frame: its owner, a char, and the value from which on it is the interpreter's own entry frame, which is not shown.
     pub entry_frame: Option<(usize, u8)>,
     /// Code: its first instruction, which the pointer above is relative to. `None`: `f_lasti` counts from 0.
     pub code_first_instruction: Option<usize>,
@@ -46,6 +46,13 @@ pub const STR_STATE: usize = 32;
 pub const BYTES_LENGTH: usize = 16;
 /// Bytes: the bytes.
 pub const BYTES_DATA: usize = 32;
+/// Object: its type. The count of references before it is 8 bytes in all these builds (not in those with
+/// `Py_TRACE_REFS`, nor in free-threaded ones).
+pub const OBJECT_TYPE: usize = 8;
+/// Type: its name, a C string.
+pub const TYPE_NAME: usize = 24;
+/// Type: `tp_flags`, an unsigned long.
+pub const TYPE_FLAGS: usize = 168;
 /// Type: `tp_dealloc`.
 pub const TYPE_DEALLOC: usize = 48;
 
@@ -122,7 +129,27 @@ pub const PYTHON_3_13: Offsets = Offsets {
     ..PYTHON_3_12
 };
 
-static ROWS: [Offsets; 6] = [PYTHON_3_8, PYTHON_3_9, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13];
+/// 3.14.
+pub const PYTHON_3_14: Offsets = Offsets {
+    version: 0x030E,
+    runtime_finalizing: 784,
+    entry_frame: Some((74, 3)),
+    code_first_instruction: Some(208),
+    ..PYTHON_3_13
+};
+
+/// 3.15.
+pub const PYTHON_3_15: Offsets = Offsets { version: 0x030F, runtime_finalizing: 912, ..PYTHON_3_14 };
+
+static ROWS: [Offsets; 8] =
+    [PYTHON_3_8, PYTHON_3_9, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13, PYTHON_3_14, PYTHON_3_15];
+
+/// The object that a frame's code field refers to: 3.14 and later keep two bits of their own in it (`_PyStackRef`,
+/// `Py_TAG_BITS`: who counts the reference). Objects lie at multiples of 8, so this changes nothing in other versions.
+#[inline(always)]
+pub fn executable(reference: usize) -> usize {
+    reference & !3
+}
 
 /// The row of a version (`major << 8 | minor`).
 pub fn of_version(version: u16) -> Option<&'static Offsets> {

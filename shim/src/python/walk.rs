@@ -9,7 +9,7 @@
 //! equals the pointer) lets the processor fetch frames without waiting for each other: about 1 ns a frame.
 
 use super::codes::{self, Codes, read};
-use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12};
+use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, executable};
 use crate::arch::opaque;
 use crate::memory::Pages;
 use crate::ring::Writer;
@@ -90,7 +90,7 @@ struct Python38;
 struct Python310;
 /// 3.11: interpreter frames.
 struct Python311;
-/// 3.12 and 3.13: interpreter frames.
+/// 3.12 to 3.15: interpreter frames.
 struct Python312;
 
 impl Shape for Python38 {
@@ -133,7 +133,7 @@ impl Chain {
         }
         match offsets.version {
             0x030B => self.read_from::<Python311>(stacks, ring, top, offsets),
-            0x030C | 0x030D => self.read_from::<Python312>(stacks, ring, top, offsets),
+            0x030C..=0x030F => self.read_from::<Python312>(stacks, ring, top, offsets),
             0x030A => self.read_from::<Python310>(stacks, ring, top, offsets),
             _ => self.read_from::<Python38>(stacks, ring, top, offsets),
         }
@@ -262,6 +262,7 @@ impl Chain {
             };
             // SAFETY: all of them are on the stack of this thread.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
+            let code = executable(code);
             node = self.node_of(stacks, ring, node, frame, (code, instruction), offsets);
             let link = Link { frame, code, instruction, node };
             if let Some(slot) = self.links.as_mut_slice().get_mut(index) {
@@ -290,7 +291,7 @@ impl Chain {
     ) -> Node {
         if let Some((owner, entry)) = offsets.entry_frame {
             // SAFETY: a live frame.
-            if unsafe { read::<u8>(frame, owner) } == entry {
+            if unsafe { read::<u8>(frame, owner) } >= entry {
                 return parent;
             }
         }

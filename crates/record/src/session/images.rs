@@ -67,7 +67,7 @@ impl Session {
             ),
         };
         let python = announcement.python;
-        let known = python == 0 || (0x0308..=0x030D).contains(&python);
+        let known = python == 0 || (0x0308..=0x030F).contains(&python);
         if !known && !self.unknown_pythons.contains(&python) {
             self.unknown_pythons.push(python);
         }
