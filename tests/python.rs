@@ -29,7 +29,7 @@ fn told_by_the_interpreter(
 }
 
 /// Records a script and compares every stack with what the interpreter says.
-fn check(script: &str, arguments: &[&str], python: &Python) -> Run {
+pub fn check(script: &str, arguments: &[&str], python: &Python) -> Run {
     let expected = told_by_the_interpreter(script, arguments, python);
     assert!(!expected.is_empty(), "the interpreter tells of no block in {script}");
     let run = Traced::python(script, python).args(arguments).record();

@@ -1,6 +1,6 @@
 //! The offsets in CPython's structures, against the headers of every interpreter that has them.
 
-use crate::traced::{announce, pythons};
+use crate::traced::{announce, debug_pythons, pythons};
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,8 @@ mod offsets;
 #[test]
 fn rows_are_those_of_the_headers() {
     let mut compared = 0;
-    for python in pythons() {
+    // A debug build has headers of its own.
+    for python in pythons().iter().chain(debug_pythons()) {
         let question = "import sysconfig; print(sysconfig.get_paths()['include'])";
         let answer = Command::new(&python.path).args(["-I", "-c", question]).output().unwrap();
         let include = String::from_utf8(answer.stdout).unwrap().trim().to_owned();
@@ -21,7 +22,8 @@ fn rows_are_those_of_the_headers() {
             continue;
         }
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let program = directory.join(format!("python_offsets_{}_{}", python.minor, std::process::id()));
+        let program =
+            directory.join(format!("python_offsets_{}_{}_{}", python.minor, python.debug, std::process::id()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/c/python_offsets.c");
         let mut compiler = Command::new("cc");
         compiler
@@ -81,6 +83,18 @@ fn check(printed: &str, minor: u32) {
         ("type_flags", number(offsets::TYPE_FLAGS)),
         ("type_dealloc", number(offsets::TYPE_DEALLOC)),
     ];
+    if let Some(report) = &row.report {
+        expected.extend([
+            ("report_runtime", number(report.runtime)),
+            ("report_thread", number(report.thread)),
+            ("report_frame", number(report.frame)),
+            ("report_code", number(report.code)),
+            ("report_object", number(report.object)),
+            ("report_type", number(report.kind)),
+            ("report_bytes", number(report.bytes)),
+            ("report_str", number(report.text)),
+        ]);
+    }
     if let Some((owner, _)) = row.entry_frame {
         expected.push(("frame_owner", number(owner)));
     }

@@ -5,11 +5,13 @@
 //! It counts deaths by address (hashed) and altogether. A thread that finds the sum changed looks at each code of its
 //! stack again; one whose own count has changed is described anew.
 
+use super::check;
 use super::offsets::{self, Offsets};
 use crate::memory::Pages;
 use crate::ring::Writer;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use heaptide_format::shared::Unread;
 use heaptide_format::wire::{BlobKind, code};
 
 const COUNTERS: usize = 1 << 16;
@@ -27,6 +29,7 @@ pub fn watch_deaths(code_type: NonNull<u8>, _offsets: &Offsets) {
 }
 
 extern "C" fn code_dies(object: usize) {
+    super::note_death();
     counter(object).fetch_add(1, Ordering::Relaxed);
     ALL_DEATHS.fetch_add(1, Ordering::Release);
     // SAFETY: the type's own deallocator, which takes the object.
@@ -115,10 +118,22 @@ impl Codes {
         if self.entries * 2 >= self.table.len() && !self.grow() {
             return None;
         }
-        // SAFETY: a frame of this thread holds the code object, so it and the objects in it live through this hook.
+        // SAFETY: a frame of this thread holds the object, so it and the objects in it live through this hook.
+        if !unsafe { check::is_code(address) } {
+            // A frame of something else than a function (3.13 leaves room for that). Its death would not be noticed, so
+            // nothing is remembered of it.
+            return None;
+        }
+        // SAFETY: as above. This is not the first stack.
+        if !unsafe { check::holds_what_it_must(address, offsets) } {
+            super::leave_unread(Unread::OtherLayout);
+            return None;
+        }
+        // SAFETY: as above.
         unsafe { write_code(ring, address, offsets) }.then_some(())?;
-        let entry = Entry { address, number: self.described + 1, deaths };
         self.described += 1;
+        let number = self.described;
+        let entry = Entry { address, number, deaths };
         let place = match self.find(address) {
             Ok(place) => place,
             Err(place) => {
@@ -127,7 +142,7 @@ impl Codes {
             }
         };
         self.table.as_mut_slice()[place] = entry;
-        Some(entry.number - 1)
+        Some(number - 1)
     }
 
     fn grow(&mut self) -> bool {

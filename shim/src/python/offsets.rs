@@ -36,6 +36,30 @@ pub struct Offsets {
     pub ascii_data: usize,
     /// Str, other: the characters.
     pub compact_data: usize,
+    /// Where the interpreter says itself what stands above; `None` before 3.13.
+    pub report: Option<Report>,
+}
+
+/// The interpreter's own report, `_Py_DebugOffsets` at the start of `_PyRuntime`: words of 8 bytes in parts, one for each
+/// structure, which begin with the structure's size. Here the index of each part's first word.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// `_PyRuntimeState`.
+    pub runtime: usize,
+    /// `PyThreadState`.
+    pub thread: usize,
+    /// `_PyInterpreterFrame`.
+    pub frame: usize,
+    /// `PyCodeObject`.
+    pub code: usize,
+    /// `PyObject`.
+    pub object: usize,
+    /// `PyTypeObject`.
+    pub kind: usize,
+    /// `PyBytesObject`.
+    pub bytes: usize,
+    /// `PyUnicodeObject`.
+    pub text: usize,
 }
 
 /// Str: number of characters.
@@ -49,6 +73,8 @@ pub const BYTES_DATA: usize = 32;
 /// Object: its type. The count of references before it is 8 bytes in all these builds (not in those with
 /// `Py_TRACE_REFS`, nor in free-threaded ones).
 pub const OBJECT_TYPE: usize = 8;
+/// Object of variable size: the number of its items. Code (3.11 on): its length in code units.
+pub const VARIABLE_SIZE: usize = 16;
 /// Type: its name, a C string.
 pub const TYPE_NAME: usize = 24;
 /// Type: `tp_flags`, an unsigned long.
@@ -73,6 +99,7 @@ pub const PYTHON_3_8: Offsets = Offsets {
     code_line_table: 120,
     ascii_data: 48,
     compact_data: 72,
+    report: None,
 };
 
 /// 3.9.
@@ -98,6 +125,7 @@ pub const PYTHON_3_11: Offsets = Offsets {
     code_line_table: 136,
     ascii_data: 48,
     compact_data: 72,
+    report: None,
 };
 
 /// 3.12.
@@ -117,6 +145,7 @@ pub const PYTHON_3_12: Offsets = Offsets {
     code_line_table: 136,
     ascii_data: 40,
     compact_data: 56,
+    report: None,
 };
 
 /// 3.13.
@@ -126,6 +155,7 @@ pub const PYTHON_3_13: Offsets = Offsets {
     thread_frame: 72,
     cframe_frame: None,
     code_first_instruction: Some(200),
+    report: Some(Report { runtime: 3, thread: 19, frame: 28, code: 34, object: 44, kind: 46, bytes: 64, text: 67 }),
     ..PYTHON_3_12
 };
 
@@ -135,11 +165,17 @@ pub const PYTHON_3_14: Offsets = Offsets {
     runtime_finalizing: 784,
     entry_frame: Some((74, 3)),
     code_first_instruction: Some(208),
+    report: Some(Report { runtime: 3, thread: 22, frame: 31, code: 39, object: 50, kind: 52, bytes: 74, text: 77 }),
     ..PYTHON_3_13
 };
 
 /// 3.15.
-pub const PYTHON_3_15: Offsets = Offsets { version: 0x030F, runtime_finalizing: 912, ..PYTHON_3_14 };
+pub const PYTHON_3_15: Offsets = Offsets {
+    version: 0x030F,
+    runtime_finalizing: 912,
+    report: Some(Report { runtime: 3, thread: 22, frame: 39, code: 47, object: 58, kind: 60, bytes: 86, text: 89 }),
+    ..PYTHON_3_14
+};
 
 static ROWS: [Offsets; 8] =
     [PYTHON_3_8, PYTHON_3_9, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13, PYTHON_3_14, PYTHON_3_15];
