@@ -1,5 +1,5 @@
 //! Builds of the interpreter: debug builds, the interpreter as a library, and interpreters that are not what they say,
-//! whose stacks must be left alone.
+//! whose stacks must be left alone. And what all of them push on the stack that no program wrote.
 
 use crate::python::check;
 use crate::support::Scratch;
@@ -7,6 +7,20 @@ use crate::traced::{Python, Run, Traced, announce, compiled, debug_pythons, fetc
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+#[test]
+fn frames_of_the_interpreter_are_not_shown() {
+    for python in pythons().iter().chain(debug_pythons()) {
+        let run = check("constructs.py", &[], python);
+        assert_eq!(run.stack_of(18_001), "__init__:8 < makes:13 < <module>:16", "{}", python.path.display());
+        assert_eq!(run.of_size(18_001).len(), 200);
+        // Its name and its file are one object too, but a program's.
+        assert_eq!(run.stack_of(18_101), "same:1 < <module>:19", "{}", python.path.display());
+        for frame in run.profile().frames.iter() {
+            assert!(*frame.function != *frame.file || *frame.function == *"same", "{frame:?} on 3.{}", python.minor);
+        }
+    }
+}
 
 #[test]
 fn debug_builds() {

@@ -55,11 +55,14 @@ fn counter(address: usize) -> &'static AtomicU32 {
 #[repr(C)]
 struct Entry {
     address: usize,
-    /// Number of the code in this thread's ring, plus 1; 0: the entry is free.
+    /// Number of the code in this thread's ring, plus 1; 0: the entry is free; [`HIDDEN`].
     number: u32,
     /// Count of deaths at this address when it was described.
     deaths: u32,
 }
+
+/// As an entry's number: a code of the interpreter's own, which is not shown.
+const HIDDEN: u32 = u32::MAX;
 
 /// The codes that a thread has described.
 #[derive(Default)]
@@ -82,14 +85,15 @@ impl Codes {
         (self.entries, self.described) = (0, 0);
     }
 
-    /// The number of a code object that is alive (a frame holds it). `None` if it could not be described.
+    /// The number of a code object that is alive (a frame holds it). `None` if it is the interpreter's own, or could not
+    /// be described.
     #[inline]
     pub fn number(&mut self, ring: &mut Writer, address: usize, offsets: &Offsets) -> Option<u32> {
         let deaths = counter(address).load(Ordering::Relaxed);
         if let Ok(place) = self.find(address) {
             let entry = self.table.as_slice()[place];
             if entry.deaths == deaths {
-                return Some(entry.number - 1);
+                return (entry.number != HIDDEN).then(|| entry.number - 1);
             }
         }
         self.describe(ring, address, deaths, offsets)
@@ -130,9 +134,14 @@ impl Codes {
             return None;
         }
         // SAFETY: as above.
-        unsafe { write_code(ring, address, offsets) }.then_some(())?;
-        self.described += 1;
-        let number = self.described;
+        let number = if unsafe { is_of_the_interpreter(address, offsets) } {
+            HIDDEN
+        } else {
+            // SAFETY: as above.
+            unsafe { write_code(ring, address, offsets) }.then_some(())?;
+            self.described += 1;
+            self.described
+        };
         let entry = Entry { address, number, deaths };
         let place = match self.find(address) {
             Ok(place) => place,
@@ -142,7 +151,7 @@ impl Codes {
             }
         };
         self.table.as_mut_slice()[place] = entry;
-        Some(number - 1)
+        (number != HIDDEN).then(|| number - 1)
     }
 
     fn grow(&mut self) -> bool {
@@ -159,6 +168,19 @@ impl Codes {
         old.release();
         true
     }
+}
+
+/// Whether a code is one that no program wrote: `_Py_InitCleanup`, which the interpreter (3.13 on) puts between a call of a
+/// class and its `__init__`. Its name is its file name too, the same object. That could be so of a program's own code,
+/// but this one is static, and says so by a count of references that no other code object has.
+///
+/// # Safety
+/// `address` is a live code object.
+unsafe fn is_of_the_interpreter(address: usize, offsets: &Offsets) -> bool {
+    // SAFETY: fields of a live code object.
+    let (name, file): (usize, usize) = unsafe { (read(address, offsets.code_name), read(address, offsets.code_file)) };
+    // SAFETY: the count of references, its lower half, is what every object begins with.
+    offsets.version >= 0x030D && name == file && unsafe { read::<u32>(address, 0) } >= offsets::IMMORTAL
 }
 
 /// Reads a `T` at `address + offset`.

@@ -73,6 +73,8 @@ pub const BYTES_DATA: usize = 32;
 /// Object: its type. The count of references before it is 8 bytes in all these builds (not in those with
 /// `Py_TRACE_REFS`, nor in free-threaded ones).
 pub const OBJECT_TYPE: usize = 8;
+/// Object, from 3.12 on: the lower half of the count of references of one that lives for ever is at least this.
+pub const IMMORTAL: u32 = 1 << 30;
 /// Object of variable size: the number of its items. Code (3.11 on): its length in code units.
 pub const VARIABLE_SIZE: usize = 16;
 /// Type: its name, a C string.
