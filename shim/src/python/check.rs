@@ -7,6 +7,7 @@
 //!
 //! What is read here may be anything, so nothing is read that the kernel does not call readable ([`probe`]).
 
+use super::codes::read;
 use super::offsets::{self, Offsets, Report, executable};
 use crate::{real, sys};
 use core::ptr::NonNull;
@@ -120,13 +121,18 @@ fn agrees(runtime: usize, report: &Report, offsets: &Offsets) -> bool {
 
 /// Looks at the whole stack of the calling thread, whose `PyThreadState` is at `state`.
 pub fn first_stack(state: usize, offsets: &Offsets) -> Stack {
-    // The thread state is a live object of some hundred bytes, as the interpreter itself has just said.
-    let Some(mut frame) = probe::<usize>(state + offsets.thread_frame) else { return Stack::Differs };
+    // No kernel is asked as long as there is no frame: the interpreter allocates thousands of times before its first.
+    // SAFETY: the interpreter has just said that a thread state is there; those of all versions are longer.
+    let mut frame: usize = unsafe { read(state, offsets.thread_frame) };
     if let (Some(cframe_frame), true) = (offsets.cframe_frame, frame != 0) {
-        match probe(frame.wrapping_add(cframe_frame)) {
-            Some(inner) => frame = inner,
-            None => return Stack::Differs,
-        }
+        let place = frame.wrapping_add(cframe_frame);
+        // Bytes of a `PyThreadState` of 3.11 and of 3.12. The first `_PyCFrame` of a thread lies near its end.
+        let length = if offsets.version == 0x030B { 360 } else { 288 };
+        let in_state = place.wrapping_sub(state) <= length - 8 && place.is_multiple_of(8);
+        // SAFETY: in the thread state, as above.
+        let inner = if in_state { Some(unsafe { read(place, 0) }) } else { probe(place) };
+        let Some(inner) = inner else { return Stack::Differs };
+        frame = inner;
     }
     let mut found = Stack::Empty;
     for _ in 0..MOST_FRAMES {
@@ -176,7 +182,7 @@ fn frame_fits(frame: usize, offsets: &Offsets) -> Option<bool> {
 /// `address` is a live object.
 pub unsafe fn is_code(address: usize) -> bool {
     // SAFETY: every object has a type there.
-    unsafe { super::codes::read::<usize>(address, offsets::OBJECT_TYPE) == CODE_TYPE.load(Ordering::Relaxed) }
+    unsafe { read::<usize>(address, offsets::OBJECT_TYPE) == CODE_TYPE.load(Ordering::Relaxed) }
 }
 
 /// Whether what a code object holds is of the types that it must be.
@@ -185,16 +191,16 @@ pub unsafe fn is_code(address: usize) -> bool {
 /// `code` is a live code object, and the row has passed the check of the first stack.
 pub unsafe fn holds_what_it_must(code: usize, offsets: &Offsets) -> bool {
     // SAFETY: fields of the code object and of the objects in it, where the first stack had them too.
-    code_fits(code, offsets, |address| Some(unsafe { super::codes::read(address, 0) }))
+    code_fits(code, offsets, |address| Some(unsafe { read(address, 0) }))
 }
 
-fn code_fits(code: usize, offsets: &Offsets, read: impl Fn(usize) -> Option<usize>) -> bool {
-    let held = |offset: usize| read(code.wrapping_add(offset));
+fn code_fits(code: usize, offsets: &Offsets, word: impl Fn(usize) -> Option<usize>) -> bool {
+    let held = |offset: usize| word(code.wrapping_add(offset));
     // A subclass too, if a program makes code objects itself.
     let is = |object: usize, exact: &AtomicUsize, flag: usize| {
-        read(object.wrapping_add(offsets::OBJECT_TYPE)).is_some_and(|kind| {
+        word(object.wrapping_add(offsets::OBJECT_TYPE)).is_some_and(|kind| {
             kind == exact.load(Ordering::Relaxed)
-                || read(kind.wrapping_add(offsets::TYPE_FLAGS)).is_some_and(|flags| flags & flag != 0)
+                || word(kind.wrapping_add(offsets::TYPE_FLAGS)).is_some_and(|flags| flags & flag != 0)
         })
     };
     held(offsets.code_name).is_some_and(|name| is(name, &STR_TYPE, IS_STR))
