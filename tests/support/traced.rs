@@ -13,7 +13,7 @@ use heaptide_format::capture::events::{Event, SlotTable};
 use heaptide_format::capture::summary::{Amount, Totals};
 use heaptide_format::ids::{ImageIndex, StackId};
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -356,6 +356,7 @@ impl Running {
             capture: OnceCell::new(),
             profile: OnceCell::new(),
             steps: OnceCell::new(),
+            sizes: OnceCell::new(),
         };
         assert!(status.is_some(), "still running after {PATIENCE:?}");
         run
@@ -418,6 +419,8 @@ pub struct Run {
     capture: OnceCell<Capture>,
     profile: OnceCell<Profile>,
     steps: OnceCell<Vec<Step>>,
+    /// Places in `steps` of the allocations and reallocations of a size.
+    sizes: OnceCell<HashMap<u64, Vec<usize>>>,
 }
 
 impl Run {
@@ -548,13 +551,19 @@ impl Run {
     pub fn of_size(&self, bytes: u64) -> Vec<&Step> {
         let images = self.capture().names.images();
         let wanted = |image: usize| if bytes >= 10_000 && images[image].python >= 0x030F { bytes + 32 } else { bytes };
-        let gives = |step: &&Step| {
-            // Nearly none is, and there are many.
-            (step.bytes == bytes || step.bytes == bytes + 32)
-                && matches!(step.what, What::Allocated | What::Reallocated(_))
-                && step.bytes == wanted(step.image)
-        };
-        self.steps().iter().filter(gives).collect()
+        let sizes = self.sizes.get_or_init(|| {
+            let mut sizes: HashMap<u64, Vec<usize>> = HashMap::new();
+            for (place, step) in self.steps().iter().enumerate() {
+                if matches!(step.what, What::Allocated | What::Reallocated(_)) {
+                    sizes.entry(step.bytes).or_default().push(place);
+                }
+            }
+            sizes
+        });
+        let of = |size: u64| sizes.get(&size).into_iter().flatten().map(|place| &self.steps()[*place]);
+        let mut found: Vec<&Step> = of(bytes).filter(|step| wanted(step.image) == bytes).collect();
+        found.extend(of(bytes + 32).filter(|step| wanted(step.image) == bytes + 32));
+        found
     }
 
     /// The events of blocks that this function (innermost) allocated, as text: `malloc 5`, `realloc 5 > 6`, `free 6`.
