@@ -75,6 +75,9 @@ for package in "$state/archives"/*.deb; do
     dpkg-deb -x "$package" "$work/root" >> "$log" 2>&1 || give_up "$package could not be unpacked (see $log)"
 done
 
+# Compilers, static libraries, debug information and texts are half of it, and not needed.
+rm -rf "$work/root/usr/lib/gcc" "$work/root/usr/lib/debug" "$work/root/usr/libexec/gcc" "$work/root/usr/share/doc" "$work/root/usr/share/man"
+find "$work/root" -name '*.a' -exec rm -f {} +
 rm -rf "$root"
 mv "$work/root" "$root"
 libraries=
