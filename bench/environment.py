@@ -25,6 +25,7 @@ class Environment:
         self.heaptide = heaptide()
         self.python = virtual_environment(python)
         self.pairs = native("pairs")
+        self.churn = native("churn", "-shared", "-fPIC")
         self.heaptrack = shutil.which("heaptrack")
 
     def describe(self):
@@ -76,9 +77,9 @@ def virtual_environment(base):
     return python
 
 
-def native(name):
-    """A C program of `native/`, built."""
+def native(name, *flags):
+    """A C program or library of `native/`, built."""
     source, built = os.path.join(HERE, "native", name + ".c"), os.path.join(CACHE, name)
     if not os.path.exists(built) or os.path.getmtime(built) < os.path.getmtime(source):
-        subprocess.run(["cc", "-O2", "-g", "-o", built, source], check=True)
+        subprocess.run(["cc", "-O2", "-g", *flags, "-o", built, source], check=True)
     return built

@@ -3,7 +3,7 @@
 
   python3 bench/run.py                             everything: about an hour and a half
   python3 bench/run.py python -n 3 -w etl,imports  some workloads, three rounds
-  python3 bench/run.py startup pairs reports       the other parts
+  python3 bench/run.py startup pairs depth threads reports
   python3 bench/run.py --show FILE                 the tables of stored results
 
 The first run makes a virtual environment with memray and the workloads' libraries. Results, as JSON, and everything
@@ -27,7 +27,7 @@ WORKLOADS = {
     "richards": ["calls.py", "richards"],
     "deltablue": ["calls.py", "deltablue"],
     **{name: [name + ".py"] for name in
-       "calls json_docs etl imports templates threads_zlib churn_buffers deep_alloc".split()},
+       "calls json_docs etl imports templates threads_zlib churn_buffers deep_alloc libraries".split()},
 }
 MEMRAY = ["{python}", "-m", "memray", "run", "-q", "-f", "-o", "{capture}"]
 HEAPTIDE = ["{heaptide}", "run", "-q", "-f", "-o", "{capture}"]
@@ -132,6 +132,33 @@ def run_pairs(environment, args):
     return runs
 
 
+def run_depth(environment, args):
+    """What an event costs under so many frames."""
+    script = os.path.join(SCRIPTS, "depth.py")
+    return printed_values(environment, args, ["bare", "heaptide", "memray"], {
+        f"{depth} frames": [environment.python, script, str(depth)] for depth in (1, 20, 100, 500)})
+
+
+def run_threads(environment, args):
+    """How much threads get done together, native ones and Python's."""
+    script = os.path.join(SCRIPTS, "threads.py")
+    return printed_values(environment, args, ["bare", "heaptide", "memray"], {
+        f"{what}, {threads} thread{'s' if threads > 1 else ''}":
+            [environment.python, script, what, str(threads), environment.churn]
+        for what in ("native", "python") for threads in (1, 4, 8)})
+
+
+def printed_values(environment, args, tools, modes):
+    """Programs that print the number that matters."""
+    runs = []
+    for mode, command in modes.items():
+        commands = {tool: with_tool(environment, tool, command) for tool in tools if tool in args.tools}
+        for run in interleaved(environment, commands, args.rounds, mode=mode):
+            run["value"] = float(run["printed"].split()[0]) if run["status"] == 0 else 0.0
+            runs.append(run)
+    return runs
+
+
 def run_reports(environment, args):
     """What a report costs does not depend on the number of events: from a capture of 100 million, and from real ones."""
     runs = []
@@ -169,7 +196,8 @@ def read_stats(environment, capture):
         return json.load(file)
 
 
-PARTS = {"python": run_python, "startup": run_startup, "pairs": run_pairs, "reports": run_reports}
+PARTS = {"python": run_python, "startup": run_startup, "pairs": run_pairs, "depth": run_depth,
+         "threads": run_threads, "reports": run_reports}
 
 
 def choose(known):

@@ -6,6 +6,10 @@ import math
 import statistics
 
 
+# Not in the geometric mean: the calls are also measured one by one, and the libraries are in `imports`.
+APART = ("fib", "richards", "deltablue", "libraries")
+
+
 def show(results):
     """Prints everything that a results file holds."""
     python = results.get("python", [])
@@ -18,6 +22,10 @@ def show(results):
         startup_table(results["startup"])
     if results.get("pairs"):
         pairs_table(results["pairs"])
+    if results.get("depth"):
+        depth_table(results["depth"])
+    if results.get("threads"):
+        threads_table(results["threads"])
     if results.get("reports"):
         reports_table(results["reports"])
 
@@ -64,13 +72,12 @@ def ratio_table(title, runs, key):
         cells = []
         for tool in tools:
             value = ratio(select(runs, workload, tool), bare, key)
-            # The calls are also measured one by one: once is enough for the mean.
-            if value and workload not in ("fib", "richards", "deltablue"):
+            if value and workload not in APART:
                 ratios[tool].append(math.log(value))
             cells.append(text(value, 3))
         row([workload, text(median(bare, key), 2), *cells])
     means = [text(math.exp(statistics.mean(logs)) if logs else None, 3) for logs in ratios.values()]
-    row(["geometric mean (without fib, richards, deltablue)", "", *means])
+    row([f"geometric mean (without {', '.join(APART)})", "", *means])
 
 
 def value_table(title, runs, key, unit, digits):
@@ -103,6 +110,29 @@ def pairs_table(runs):
             cost = [text(median(mine, key), 2) if key in mine[0] else ""
                     for key in ("mevents_per_second", "collector_cpu_s", "waited_s")]
             row([mode, tool, text(value, 1), text(value and bare and value - bare, 1), *cost])
+
+
+def depth_table(runs):
+    """`value` is what the program printed: ns for one event, loop included."""
+    head("A loop that allocates under so many Python frames: ns an event more than bare",
+         ["frames", "bare", *(tool for tool in names(runs, "tool") if tool != "bare")])
+    for mode in names(runs, "mode"):
+        mine = {tool: [run for run in runs if run["mode"] == mode and run["tool"] == tool] for tool in names(runs, "tool")}
+        bare = median(mine.pop("bare"), "value")
+        row([mode, text(bare, 1), *(text(median(some, "value") - bare, 1) for some in mine.values())])
+
+
+def threads_table(runs):
+    """`value` is what the program printed: allocations per microsecond, all threads together."""
+    tools = names(runs, "tool")
+    head("Threads that allocate at once: allocations per microsecond, and what they scale to of what bare does",
+         ["threads", *tools, *(f"{tool}, scaling of bare's" for tool in tools if tool != "bare")])
+    values = {mode: {tool: median([run for run in runs if run["mode"] == mode and run["tool"] == tool], "value")
+                     for tool in tools} for mode in names(runs, "mode")}
+    for mode, mine in values.items():
+        alone = values[mode.split(",")[0] + ", 1 thread"]
+        scaling = [mine[tool] / alone[tool] / (mine["bare"] / alone["bare"]) for tool in tools if tool != "bare"]
+        row([mode, *(text(mine[tool], 2) for tool in tools), *(text(value, 2) for value in scaling)])
 
 
 def rss_text(runs):

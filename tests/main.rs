@@ -10,6 +10,7 @@ mod one_event;
 mod processes;
 mod python;
 mod python_offsets;
+mod qualified_names;
 mod reports;
 mod support;
 mod threads;

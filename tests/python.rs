@@ -144,6 +144,22 @@ fn deep_recursion() {
     }
 }
 
+/// What is kept of a stack is believed only while it is so: here every stack is read a second time as a whole.
+#[test]
+fn what_is_kept_of_a_stack_is_what_it_is() {
+    for python in pythons() {
+        for mode in ["--no-follow", "--python-allocators"] {
+            let calls = Traced::python("../stress/calls.py", python).args(["1000"]).options([mode]);
+            let run = calls.env("HEAPTIDE_VERIFY", "1").record();
+            run.exits(0);
+            assert!(!run.stderr().contains("HEAPTIDE_VERIFY"), "{} on 3.{}", run.stderr(), python.minor);
+            assert_eq!(run.stdout(), "calls: 87325\n");
+            // Tracing went on to the end.
+            assert!(run.totals().events > 100_000);
+        }
+    }
+}
+
 #[test]
 fn code_objects_that_die_are_not_taken_for_others() {
     for python in pythons() {

@@ -98,6 +98,16 @@ fn check(printed: &str, minor: u32) {
     if let Some((owner, _)) = row.entry_frame {
         expected.push(("frame_owner", number(owner)));
     }
+    if let Some(evaluation) = &row.evaluation {
+        expected.extend([
+            ("frame_stack_top", number(evaluation.top)),
+            ("frame_slots", number(evaluation.slots)),
+            ("frame_owner", number(evaluation.owner)),
+            ("frame_is_entry", or_none(evaluation.is_entry)),
+            ("code_locals", number(evaluation.code_locals)),
+            ("code_stack_size", number(evaluation.code_stack_size)),
+        ]);
+    }
     for (name, value) in &expected {
         assert_eq!(values.get(name), Some(value), "{name} of 3.{minor}; the headers say\n{printed}");
     }

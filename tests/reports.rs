@@ -346,3 +346,149 @@ fn a_picture_of_a_deep_recursion_is_cut_but_whole_in_width() {
     assert!(svg.contains("<title>all (12,000,000 bytes, 100%)</title>"));
     assert!(svg.len() < 4 << 20, "{} bytes", svg.len());
 }
+
+/// When the recordings made up for tests began, in seconds since 1970.
+const RAN_AT: u64 = 1_700_000_000;
+
+/// A source file of the scratch directory, last written so many seconds after the run began.
+fn source(scratch: &Scratch, name: &str, text: &[u8], after_start: i64) -> String {
+    let path = scratch.file(name, text);
+    let written = std::time::UNIX_EPOCH + std::time::Duration::from_secs(RAN_AT.saturating_add_signed(after_start));
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+    path.display().to_string()
+}
+
+const SOURCE: &[u8] = b"\
+import json
+class Reader:
+    @staticmethod
+    def load():
+        return [bytearray(1) for _ in
+                range(2)]
+x = Reader.load()  # caf\xc3\xa9
+";
+
+/// `<module>` in line 7 called `Reader.load` (begins in line 3), in which a list was built from line 5 on.
+fn with_source(file: &str, python: u16) -> Recording {
+    let mut recording = Recording::of_python(python);
+    let stack = recording.stack_of(&[("<module>", file, 1, 7), ("load", file, 3, 5), ("<listcomp>", file, 5, 6)]);
+    recording.allocate(stack, 12_345);
+    recording
+}
+
+#[test]
+fn source_lines_and_classes_are_told_if_the_file_is_there() {
+    let scratch = Scratch::new();
+    let file = source(&scratch, "app.py", SOURCE, 0);
+    scratch.file("run.bin", &with_source(&file, 0x308).finish());
+    let ran = scratch.heaptide("leaks run.bin").succeeds();
+    ran.shows(&format!(
+        "\
+    Reader.load.<locals>.<listcomp> ({file}:6)  range(2)]
+    Reader.load ({file}:5)  return [bytearray(1) for _ in
+    <module> ({file}:7)  x = Reader.load()  # café
+"
+    ));
+    scratch
+        .heaptide("tree run.bin")
+        .succeeds()
+        .shows(&format!("  Reader.load  {file}:5  return [bytearray(1) for _ in\n"));
+    scratch.heaptide("stats run.bin").succeeds().shows(&format!("{file}:6  range(2)]"));
+    scratch
+        .heaptide("summary --by line run.bin")
+        .succeeds()
+        .shows(&format!("<module>  {file}:7  x = Reader.load()  # café"));
+    let json = scratch.heaptide("leaks --json run.bin").succeeds().json();
+    assert_eq!(json["stacks"][0]["frames"][1]["function"], "Reader.load");
+    assert_eq!(json["stacks"][0]["frames"][2]["source"], "x = Reader.load()  # café");
+    scratch.heaptide("flamegraph run.bin").exits(0);
+    assert!(scratch.read("run.flamegraph.html").contains("return [bytearray(1) for _ in"));
+
+    // The switch leaves all of it out.
+    for command in ["leaks", "tree", "stats", "summary --by line", "leaks --json", "flamegraph -o - "] {
+        let text = scratch.heaptide(&format!("{command} --no-source run.bin")).succeeds().stdout();
+        assert!(
+            text.contains("listcomp") && !text.contains("Reader") && !text.contains("bytearray"),
+            "{command}:\n{text}"
+        );
+    }
+}
+
+/// Versions from 3.11 on say themselves what a method's class is.
+#[test]
+fn names_of_versions_that_keep_them_stay() {
+    let scratch = Scratch::new();
+    let file = source(&scratch, "app.py", SOURCE, 0);
+    scratch.file("run.bin", &with_source(&file, 0x30b).finish());
+    scratch
+        .heaptide("leaks run.bin")
+        .succeeds()
+        .shows(&format!("    load ({file}:5)  return [bytearray(1) for _ in\n"));
+}
+
+#[test]
+fn files_that_are_not_those_that_ran_tell_nothing() {
+    let written_later = |scratch: &Scratch| source(scratch, "app.py", SOURCE, 1);
+    // One line more above: the time says nothing, but `load` is not where it was.
+    let moved = |scratch: &Scratch| source(scratch, "app.py", &[b"# new\n", SOURCE].concat(), 0);
+    let shorter = |scratch: &Scratch| source(scratch, "app.py", b"import json\n", 0);
+    for changed in [&written_later as &dyn Fn(&Scratch) -> String, &moved, &shorter] {
+        let scratch = Scratch::new();
+        let file = changed(&scratch);
+        scratch.file("run.bin", &with_source(&file, 0x308).finish());
+        let json = scratch.heaptide("leaks --json run.bin").succeeds().json();
+        assert_eq!(json["stacks"][0]["frames"][1]["function"], "load");
+        assert_eq!(json["stacks"][0]["frames"][1]["source"], serde_json::Value::Null);
+        assert_eq!(json["warnings"][0], format!("{file} has changed since the recording: no lines from it."));
+    }
+}
+
+/// A capture can name any file: none of these is shown, waited for or read to its end.
+#[test]
+fn source_files_that_are_none_do_no_harm() {
+    let scratch = Scratch::new();
+    let fifo = scratch.path("fifo.py");
+    assert!(scratch.run(std::process::Command::new("mkfifo").arg(&fifo)).code() == Some(0));
+    let huge = scratch.path("huge.py");
+    std::fs::File::create(&huge).unwrap().set_len(1 << 40).unwrap();
+    let secret = source(&scratch, "secret", b"password\n", 0);
+    let script = source(&scratch, "tool", b"#!/usr/bin/env python3\nprint(caf\xe9)\n", 0);
+    let files = [fifo.to_str().unwrap(), huge.to_str().unwrap(), &secret, &script];
+    let mut recording = Recording::new();
+    for file in files.into_iter().chain(["/dev/zero", "/proc/kmsg", "/dev/stdin", ".", "", "a\0b.py"]) {
+        let stack = recording.stack_of(&[("<module>", file, 1, 1), ("<module>", file, 1, 2)]);
+        recording.allocate(stack, 100);
+    }
+    scratch.file("run.bin", &recording.finish());
+    let text = scratch.heaptide("leaks --limit 0 run.bin").succeeds().stdout();
+    assert!(!text.contains("password"), "{text}");
+    // Only what says that it is Python, with what is no UTF-8 replaced.
+    assert!(text.contains(&format!("({script}:2)  print(caf\u{fffd})\n")), "{text}");
+}
+
+#[test]
+fn summary_by_package_module_file_and_line() {
+    let scratch = scratch();
+    let rows = |by: &str| -> Vec<String> {
+        let ran = scratch.heaptide(&format!("summary --by {by} run.bin")).succeeds();
+        ran.stdout().lines().skip(3).map(str::to_owned).collect()
+    };
+    assert_eq!(
+        rows("package"),
+        [
+            "     own  share     total   share  count  package",
+            "39.1 KiB  76.4%  51.1 KiB  100.0%      1  app",
+            "12.1 KiB  23.6%  12.1 KiB   23.6%      1  numpy",
+        ]
+    );
+    assert_eq!(rows("module")[2], "12.1 KiB  23.6%  12.1 KiB   23.6%      1  numpy.core");
+    assert_eq!(rows("file")[1], "39.1 KiB  76.4%  51.1 KiB  100.0%      1  /app/app.py");
+    assert_eq!(rows("line")[1], "39.1 KiB  76.4%  39.1 KiB   76.4%      1  load  /app/app.py:20");
+    let json = scratch.heaptide("summary --by package --leaks --json run.bin").succeeds().json();
+    assert_eq!((&json["by"], &json["functions"]), (&"package".into(), &serde_json::Value::Null));
+    let names: Vec<_> =
+        json["groups"].as_array().unwrap().iter().map(|group| group["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["numpy", "importlib (frozen)", "app"]);
+    assert_eq!(json["groups"][2]["total"]["bytes"], 13_045);
+    assert_eq!(json["groups"][1]["own"]["bytes"], 700);
+}

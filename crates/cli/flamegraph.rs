@@ -3,7 +3,7 @@
 use crate::exit::{self, CliError};
 use crate::input::Input;
 use crate::output::{OutputArgs, beside};
-use crate::selection::Selection;
+use crate::selection::{Selection, profile};
 use heaptide_analyze::profile::Metric;
 use heaptide_report::{Context, folded, html, page, svg};
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         Format::Folded => args.output.or_stdout(&[path])?,
     };
     let input = Input::open(path)?;
-    let profile = args.selection.profile(path, &input)?;
+    let profile = profile(path, &input, &args.selection.options())?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     output.write(|out, _| match args.format {
         Format::Html => {

@@ -1,9 +1,9 @@
 //! `heaptide leaks`: what was live at the end, and a gate for automatic tests.
 
 use crate::exit::{self, CliError};
-use crate::input::{Input, shown};
+use crate::input::shown;
 use crate::output::OutputArgs;
-use crate::selection::profile;
+use crate::selection::{SourceArgs, opened};
 use crate::threshold::parse_size;
 use heaptide_analyze::leaks::{Leaks, Origin};
 use heaptide_analyze::profile;
@@ -35,6 +35,8 @@ pub struct Args {
     /// Only this process
     #[arg(long)]
     pid: Option<u32>,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Write JSON, see docs/reports.md
     #[arg(long)]
     json: bool,
@@ -45,9 +47,8 @@ pub struct Args {
 /// Writes the list, then decides.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
     let path = &args.capture;
-    let output = args.output.or_stdout(&[path])?;
-    let input = Input::open(path)?;
-    let profile = profile(path, &input, &profile::Options { pid: args.pid, ..profile::Options::default() })?;
+    let options = profile::Options { pid: args.pid, sources: args.sources.wanted(), ..profile::Options::default() };
+    let (output, input, profile) = opened(path, &args.output, &options)?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.pid);
     let found = Leaks::of(&profile);
     let options = leaks::Options { limit: (args.limit > 0).then_some(args.limit), all: args.all };

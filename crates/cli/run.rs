@@ -72,6 +72,7 @@ pub fn execute(args: Args) -> Result<u8, CliError> {
         name: command[0].clone(),
         python_allocators: args.python_allocators,
         follow: !args.no_follow,
+        verify: std::env::var_os("HEAPTIDE_VERIFY").is_some_and(|value| value == "1"),
         aggregate: args.aggregate,
         version: env!("CARGO_PKG_VERSION").into(),
     };

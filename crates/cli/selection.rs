@@ -2,6 +2,7 @@
 
 use crate::exit::CliError;
 use crate::input::{Bar, Input, capture_error};
+use crate::output::{Output, OutputArgs};
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use std::ffi::OsString;
 use std::path::Path;
@@ -30,6 +31,23 @@ pub struct Selection {
     /// Only this process; the peak is then its own
     #[arg(long)]
     pub pid: Option<u32>,
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+/// Whether source files are read.
+#[derive(clap::Args, Debug)]
+pub struct SourceArgs {
+    /// Do not read the program's source files: leaves out lines of code, and before Python 3.11 the classes of methods
+    #[arg(long)]
+    no_source: bool,
+}
+
+impl SourceArgs {
+    /// They are to be read.
+    pub fn wanted(&self) -> bool {
+        !self.no_source
+    }
 }
 
 impl Selection {
@@ -48,10 +66,19 @@ impl Selection {
         self.temporary.unwrap_or(1)
     }
 
-    /// What they hold, by name.
-    pub fn profile(&self, path: &Path, input: &Input) -> Result<Profile, CliError> {
-        profile(path, input, &Options { pid: self.pid, temporary_within: self.temporary_within() })
+    /// What that means to a profile.
+    pub fn options(&self) -> Options {
+        Options { pid: self.pid, temporary_within: self.temporary_within(), sources: self.sources.wanted() }
     }
+}
+
+/// Where a text or JSON report goes, and what it is of. The output is looked at first: one that cannot be written is
+/// refused before a long capture is read.
+pub fn opened(path: &Path, output: &OutputArgs, options: &Options) -> Result<(Output, Input, Profile), CliError> {
+    let output = output.or_stdout(&[path])?;
+    let input = Input::open(path)?;
+    let profile = profile(path, &input, options)?;
+    Ok((output, input, profile))
 }
 
 /// A profile of an opened capture.

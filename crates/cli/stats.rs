@@ -1,9 +1,8 @@
 //! `heaptide stats`: a capture in figures.
 
 use crate::exit::{self, CliError};
-use crate::input::Input;
 use crate::output::OutputArgs;
-use crate::selection::profile;
+use crate::selection::{SourceArgs, opened};
 use heaptide_analyze::profile::Options;
 use heaptide_report::{Context, stats};
 use std::path::PathBuf;
@@ -20,6 +19,8 @@ pub struct Args {
     /// Most sites, modules and processes to list; 0: all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     limit: usize,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Write JSON, see docs/reports.md
     #[arg(long)]
     json: bool,
@@ -29,10 +30,8 @@ pub struct Args {
 
 /// Writes it.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
-    let path = &args.capture;
-    let output = args.output.or_stdout(&[path])?;
-    let input = Input::open(path)?;
-    let profile = profile(path, &input, &Options::default())?;
+    let options = Options { sources: args.sources.wanted(), ..Options::default() };
+    let (output, input, profile) = opened(&args.capture, &args.output, &options)?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), None);
     let limit = (args.limit > 0).then_some(args.limit);
     output.write(|out, style| match args.json {

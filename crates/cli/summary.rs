@@ -1,23 +1,28 @@
-//! `heaptide summary`: a table by function.
+//! `heaptide summary`: a table by function, package, module, file or line.
 
 use crate::exit::{self, CliError};
-use crate::input::Input;
 use crate::output::OutputArgs;
-use crate::selection::Selection;
+use crate::selection::{Selection, opened};
+use heaptide_analyze::sites;
 use heaptide_report::{Context, summary};
 use std::path::PathBuf;
 
-/// List functions by the memory they hold, themselves and with what they call
+/// List functions, packages, modules, files or lines by the memory they hold, themselves and with what they call
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   heaptide summary run.bin                  of the peak
+  heaptide summary --by package run.bin
   heaptide summary --allocated --sort total run.bin
   heaptide summary --json run.bin | jq '.functions[0]'")]
 pub struct Args {
     /// The capture, as `heaptide run` wrote it
     capture: PathBuf,
-    /// Most functions to list; 0: all
+    /// What to put together. Its own memory is what its frames asked for themselves (the innermost frame of the stack
+    /// is of it), its total what any frame of the stack of it leads to
+    #[arg(long, value_enum, default_value_t = By::Function)]
+    by: By,
+    /// Most rows to list; 0: all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
     limit: usize,
     /// What to order by
@@ -33,8 +38,22 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// An installed package, a module of the standard library, a part of the program, a native object
+    Package,
+    /// A Python module
+    Module,
+    /// A source file or a native object
+    File,
+    /// A function of a file
+    Function,
+    /// A line of source
+    Line,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Sort {
-    /// What a function allocated itself
+    /// What it allocated itself
     Own,
     /// What it and all it called allocated
     Total,
@@ -42,14 +61,18 @@ enum Sort {
 
 /// Writes it.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
-    let path = &args.capture;
-    let output = args.output.or_stdout(&[path])?;
-    let input = Input::open(path)?;
-    let profile = args.selection.profile(path, &input)?;
+    let (output, input, profile) = opened(&args.capture, &args.output, &args.selection.options())?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     let options = summary::Options {
         metric: args.selection.metric(),
         temporary_within: args.selection.temporary_within(),
+        by: match args.by {
+            By::Package => sites::By::Package,
+            By::Module => sites::By::Module,
+            By::File => sites::By::File,
+            By::Function => sites::By::Function,
+            By::Line => sites::By::Line,
+        },
         limit: (args.limit > 0).then_some(args.limit),
         by_total: args.sort == Sort::Total,
     };

@@ -1,9 +1,8 @@
 //! `heaptide tree`: the call tree as an outline.
 
 use crate::exit::{self, CliError};
-use crate::input::Input;
 use crate::output::OutputArgs;
-use crate::selection::Selection;
+use crate::selection::{Selection, opened};
 use heaptide_report::{Context, tree};
 use std::path::PathBuf;
 
@@ -41,10 +40,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 /// Writes it.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
-    let path = &args.capture;
-    let output = args.output.or_stdout(&[path])?;
-    let input = Input::open(path)?;
-    let profile = args.selection.profile(path, &input)?;
+    let (output, input, profile) = opened(&args.capture, &args.output, &args.selection.options())?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     let options = tree::Options {
         metric: args.selection.metric(),

@@ -5,6 +5,7 @@ use heaptide_analyze::diff::Diff;
 use heaptide_analyze::leaks::Leaks;
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use heaptide_analyze::records::walk;
+use heaptide_analyze::sites::By;
 use heaptide_analyze::source::Source;
 use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::summary::IndexEntry;
@@ -53,7 +54,7 @@ pub fn every_report(bytes: &[u8]) {
     let first_pid = capture.names.images().first().map(|image| image.pid);
     for options in [
         Options::default(),
-        Options { pid: first_pid, temporary_within: 0 },
+        Options { pid: first_pid, temporary_within: 0, sources: false },
         Options { temporary_within: 5, ..Options::default() },
     ] {
         // An aggregated capture has no events to look for more in.
@@ -68,9 +69,11 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options) {
     let within = options.temporary_within;
     for metric in Metric::ALL {
         written(|out| folded::write(profile, metric, options.pid.is_some(), out));
-        let table = summary::Options { metric, temporary_within: within, limit: Some(30), by_total: true };
-        written(|out| summary::write_text(&context, profile, &table, style, out));
-        written(|out| summary::write_json(&context, profile, &summary::Options { limit: None, ..table }, out));
+        for by in [By::Package, By::Module, By::File, By::Function, By::Line] {
+            let table = summary::Options { metric, temporary_within: within, by, limit: Some(30), by_total: true };
+            written(|out| summary::write_text(&context, profile, &table, style, out));
+            written(|out| summary::write_json(&context, profile, &summary::Options { limit: None, ..table }, out));
+        }
         for all_frames in [false, true] {
             let outline = tree::Options { metric, temporary_within: within, least_percent: 0.5, all_frames };
             written(|out| tree::write_text(&context, profile, &outline, style, out));

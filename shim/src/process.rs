@@ -56,7 +56,14 @@ unsafe extern "C" {
 /// Has forked children register at once: one that only waits for a while must be known before its parent ends.
 fn announce_children() {
     // SAFETY: what pthread_atfork(3) calls; without a library's handle the handler stays for good, as this library does.
-    unsafe { __register_atfork(None, None, Some(constructor), core::ptr::null_mut()) };
+    unsafe { __register_atfork(Some(about_to_fork), None, Some(constructor), core::ptr::null_mut()) };
+}
+
+/// Tells the collector to expect another image: the parent may be gone before the child has had its first moment.
+extern "C" fn about_to_fork() {
+    if CONNECTION.load(Ordering::Acquire) == CONNECTED {
+        control().forks.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 /// Runs as a constructor of the library, for programs that allocate nothing before `main`, and in a forked child.
@@ -90,6 +97,15 @@ pub fn is_off() -> bool {
 /// Stops tracing in this process, for good.
 pub fn turn_off() {
     CONNECTION.store(OFF, Ordering::Release);
+}
+
+/// Stops tracing in all processes, for good, and says why on standard error, once.
+#[cold]
+pub fn stop(message: &[u8]) {
+    if control().stopped.swap(1, Ordering::AcqRel) == 0 {
+        sys::complain(message);
+    }
+    turn_off();
 }
 
 /// The control area. Only after [`state`] has given one.

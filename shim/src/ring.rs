@@ -114,10 +114,7 @@ impl Writer {
             heartbeat = beat;
             // 200 ms without a beat: look whether anybody is there.
             if stale >= 4 && collector_is_dead(control.collector_pid) {
-                if control.stopped.swap(1, Ordering::AcqRel) == 0 {
-                    sys::complain(b"heaptide: the recorder has died; tracing stops here, the program goes on\n");
-                }
-                process::turn_off();
+                process::stop(b"heaptide: the recorder has died; tracing stops here, the program goes on\n");
                 return false;
             }
         }

@@ -205,7 +205,7 @@ check('damaged pages say what is wrong', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'heaptide-page-'));
   for (const [name, html, message] of [
     ['cut', whole.slice(0, start + 500), /the file may be cut short/],
-    ['newer', whole.replace('id="data">{"version":1,', 'id="data">{"version":2,'), /version 2; its script reads version 1/],
+    ['newer', whole.replace('id="data">{"version":2,', 'id="data">{"version":3,'), /version 3; its script reads version 2/],
   ]) {
     const damaged = join(directory, `${name}.html`);
     writeFileSync(damaged, html);

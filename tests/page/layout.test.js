@@ -30,10 +30,11 @@ function page(text, { before, kinds = {}, lines = {}, inverted = false } = {}) {
   const names = [...new Set(rows.map((row) => row[1]))];
   const amounts = (list) => ({ node: list.map((_, i) => i), bytes: list.map((row) => +row[0]), counts: list.map((row) => +row[1]) });
   return readPage(JSON.stringify({
-    version: 1, title: 't', facts: [], warnings: [],
-    strings: [...names.map((name) => name[0]), 'file.py'],
+    version: 2, title: 't', facts: [], warnings: [],
+    strings: [...names.map((name) => name[0]), 'file.py', ''],
     frames: {
       function: names.map((_, i) => i), file: names.map(() => names.length),
+      package: names.map((_, i) => i), source: names.map(() => names.length + 1),
       line: names.map((name) => lines[name] ?? 7), kind: names.map((name) => kinds[name] ?? 0),
     },
     nodes: { back: rows.map((row, i) => (row[0] === '-' ? 0 : i - row[0])), frame: rows.map((row) => names.indexOf(row[1])) },
@@ -67,6 +68,8 @@ const TWO_BRANCHES = `
 test('data of the Rust side are read', () => {
   const data = readPage(TINY);
   assert.deepEqual(data.frames.name, ['main', 'parse', 'read']);
+  assert.deepEqual(data.frames.package, ['job', 'job', 'job']);
+  assert.deepEqual(data.frames.source, ['', 'rows = []', '']);
   assert.deepEqual([...data.nodes.parent], [-1, 0, 1, 0]);
   assert.deepEqual([...data.metrics[0].after.bytes], [0, 12345, 55, 1000]);
   assert.deepEqual([...data.metrics[0].before.counts], [0, 0, 0, 2]);
@@ -82,7 +85,7 @@ const broken = (change, message) => {
 };
 
 test('damaged data are refused with a sentence', () => {
-  broken((raw) => { raw.version = 2; }, 'The data of this page have version 2; its script reads version 1.');
+  broken((raw) => { raw.version = 3; }, 'The data of this page have version 3; its script reads version 2.');
   broken((raw) => { raw.nodes.back[1] = 2; }, 'The data of this page are damaged: node 1 has no parent before it.');
   broken((raw) => { raw.nodes.frame[0] = 3; }, 'The data of this page are damaged: node 0 has no frame.');
   broken((raw) => { raw.frames.file[0] = 9; }, 'The data of this page are damaged: there is no string 9.');
@@ -216,6 +219,26 @@ test('red grew, blue shrank, grey stayed', () => {
   assert.equal(colors.changeColor(0, false), 'rgb(232 232 230)');
 });
 
+test('packages have colours of their own, in the legend those that hold the most', () => {
+  const data = page(TWO_BRANCHES);
+  data.frames.package = ['one', 'two', 'one', 'two'];
+  data.frames.source[1] = 'x = 1';
+  const model = new Model(data);
+  // m 0, a 10, r 30 + 20 + 2, b 5: own bytes of "one" are m's and r's.
+  assert.deepEqual(model.packages(8), ['one', 'two']);
+  assert.deepEqual(model.packages(1), ['one']);
+  const a = nodeAt(model.view, [0, 1]);
+  assert.equal(model.describe(a).source, 'x = 1');
+  assert.equal(model.describe(a).place, 'file.py:7  ·  two  ·  Project');
+  const byKind = model.fill(a);
+  model.show({ ...model.look, byPackage: true, byLine: false });
+  assert.equal(model.fill(a), colors.packageColor('two', false));
+  assert.notEqual(model.fill(a), byKind);
+  assert.notEqual(colors.packageColor('one', false), colors.packageColor('two', false));
+  // Several lines are one frame now.
+  assert.equal(model.describe(a).source, '');
+});
+
 // ---- rectangles ---------------------------------------------------------------------------------------------
 
 const boxes = (rows, view, frames) =>
@@ -297,9 +320,9 @@ test('a hundred thousand nodes are laid out in well under a second', () => {
 // ---- addresses ----------------------------------------------------------------------------------------------
 
 test('addresses come back as they were', () => {
-  const look = { ...firstLook('peak'), metric: 'leaked', unit: 'blocks', inverted: true, byLine: false, interpreter: true, search: '/a&b=#c/', zoom: [3, 14] };
+  const look = { ...firstLook('peak'), metric: 'leaked', unit: 'blocks', inverted: true, byLine: false, interpreter: true, byPackage: true, search: '/a&b=#c/', zoom: [3, 14] };
   const address = toAddress(look, firstLook('peak'));
-  assert.equal(address, '#metric=leaked&unit=blocks&view=inverted&lines=merged&interpreter=shown&search=%2Fa%26b%3D%23c%2F&zoom=3.14');
+  assert.equal(address, '#metric=leaked&unit=blocks&view=inverted&lines=merged&interpreter=shown&colours=packages&search=%2Fa%26b%3D%23c%2F&zoom=3.14');
   assert.deepEqual(fromAddress(address, firstLook('peak'), ['peak', 'leaked']), look);
   assert.equal(toAddress(firstLook('peak'), firstLook('peak')), '#');
 });
@@ -367,8 +390,6 @@ test('places', () => {
   assert.equal(words.fileAndLine('/a/b.py', 3), '/a/b.py:3');
   assert.equal(words.fileAndLine('/a/b.py', 0), '/a/b.py');
   assert.equal(words.baseName('C:\\x\\y.py'), 'y.py');
-  assert.equal(colors.packageOf('/v/lib/site-packages/numpy/core/x.py'), 'numpy');
-  assert.equal(colors.packageOf('/srv/shop/jobs.py'), '/srv/shop/');
 });
 
 // ---- timeline -----------------------------------------------------------------------------------------------

@@ -631,7 +631,7 @@ fn label(frame: &Frame) -> String {
 /// All events of a capture, replayed.
 fn replayed(capture: &Capture, path: &Path) -> Vec<Step> {
     let names = &capture.names;
-    let frames = Frames::resolve(names, &vec![true; names.frames()]);
+    let frames = Frames::resolve(names, &vec![true; names.frames()], None);
     let stack_of = |mut stack: StackId| {
         let mut labels = Vec::new();
         while let Some(node) = names.node(stack) {

@@ -121,6 +121,7 @@ impl Merger {
         } else if self.from_before[place as usize] == is_before && self.diff.frames[place as usize].line != frame.line {
             // Several lines of the function are one frame here.
             self.diff.frames[place as usize].line = 0;
+            self.diff.frames[place as usize].source = None;
         }
         place
     }

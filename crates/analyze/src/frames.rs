@@ -3,6 +3,7 @@
 //! Lines stand in the capture; how a native name is found is in [`crate::symbols`].
 
 use crate::names::Names;
+use crate::sources::Sources;
 use crate::symbols::{self, Symbols};
 use heaptide_format::capture::FrameDef;
 use heaptide_format::ids::{FrameId, StringId};
@@ -23,6 +24,9 @@ pub struct Frame {
     pub kind: FrameKind,
     /// The function has no name of its own: it is a place in an object, or nowhere.
     pub nameless: bool,
+    /// What stands in that line of the file, without blanks at its ends; `None` if it is not known, or not to be
+    /// looked up.
+    pub source: Option<Arc<str>>,
 }
 
 /// Whose code a frame is, as far as its file tells.
@@ -105,8 +109,10 @@ pub struct Frames {
 const UNNAMED: u32 = u32::MAX;
 
 impl Frames {
-    /// Names those frames of a capture for which `wanted` (by [`FrameId`]) is true. Reads the objects of native ones.
-    pub fn resolve(names: &Names, wanted: &[bool]) -> Self {
+    /// Names those frames of a capture for which `wanted` (by [`FrameId`]) is true. Reads the objects of native ones,
+    /// and the source files of Python ones if `sources_of` says when the run began, in seconds since 1970.
+    pub fn resolve(names: &Names, wanted: &[bool], sources_of: Option<u64>) -> Self {
+        let sources = sources_of.map_or(Sources::default(), |ran_at| Sources::of(names, wanted, ran_at));
         let mut resolver = Resolver {
             names,
             texts: FxHashMap::default(),
@@ -120,9 +126,14 @@ impl Frames {
             match names.frame(id) {
                 FrameDef::Python { code, line, column: _ } => {
                     let code = names.code(code);
-                    let (function, file) = (resolver.text(code.name), resolver.text(code.file));
+                    let function = match sources.qualified(code) {
+                        Some(name) => shortened(&name),
+                        None => resolver.text(code.name),
+                    };
+                    let file = resolver.text(code.file);
                     let kind = FrameKind::of_python(&file);
-                    resolver.add(id, Frame { function, file, line, kind, nameless: false });
+                    let source = sources.line(code.file, line);
+                    resolver.add(id, Frame { function, file, line, kind, nameless: false, source });
                 }
                 FrameDef::Native { module, offset } => {
                     let module = names.module(module);
@@ -130,10 +141,18 @@ impl Frames {
                 }
                 FrameDef::Unknown { address } => {
                     let function = format!("{address:#x}").into();
-                    let frame = Frame { function, file: "".into(), line: 0, kind: FrameKind::Unknown, nameless: true };
+                    let kind = FrameKind::Unknown;
+                    let frame = Frame { function, file: "".into(), line: 0, kind, nameless: true, source: None };
                     resolver.add(id, frame);
                 }
             }
+        }
+        if let [first, others @ ..] = sources.changed.as_slice() {
+            let which = match others.len() {
+                0 => format!("{first} has changed since the recording: no lines from it."),
+                more => format!("{first} and {more} more files have changed since the recording: no lines from them."),
+            };
+            resolver.frames.notes.push(which);
         }
         let mut native: Vec<_> = native.into_iter().collect();
         native.sort_unstable_by_key(|(module, _)| *module);
@@ -207,7 +226,8 @@ impl Resolver<'_> {
             let symbol = found.next().flatten();
             let nameless = symbol.is_none();
             let function = symbol.unwrap_or_else(|| format!("{base}+{offset:#x}")).into();
-            self.add(*id, Frame { function, file: file.clone(), line: 0, kind: FrameKind::Native, nameless });
+            let kind = FrameKind::Native;
+            self.add(*id, Frame { function, file: file.clone(), line: 0, kind, nameless, source: None });
         }
     }
 }

@@ -65,11 +65,14 @@ pub struct Options {
     /// Temporary is what was freed with at most so many other allocations of its thread between. Up to 1 is in the
     /// capture; more costs a replay of its events.
     pub temporary_within: u32,
+    /// Read the program's Python source files: for the lines of frames, and for the classes of methods of versions
+    /// before 3.11. The files are those the capture names.
+    pub sources: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { pid: None, temporary_within: 1 }
+        Self { pid: None, temporary_within: 1, sources: false }
     }
 }
 
@@ -122,7 +125,7 @@ impl Profile {
             let amounts = Amounts([peak, row.leaked, row.allocated, temporary]);
             rows.push(StackAmounts { stack: row.stack, in_python, amounts });
         }
-        let mut profile = Self::joined(capture, &rows);
+        let mut profile = Self::joined(capture, &rows, options.sources);
         profile.python = images.iter().filter_map(|image| capture.names.image(*image)).any(|image| image.python != 0);
         profile.peak_at = match peak_image.and_then(|image| capture.account.images.get(image.index())) {
             Some(image) => image.peak_at,
@@ -131,7 +134,7 @@ impl Profile {
         Ok(profile)
     }
 
-    fn joined(capture: &Capture, rows: &[StackAmounts]) -> Self {
+    fn joined(capture: &Capture, rows: &[StackAmounts], sources: bool) -> Self {
         let names = &capture.names;
         let mut wanted_stacks = vec![false; names.stacks() + 1];
         let mut wanted_frames = vec![false; names.frames()];
@@ -146,7 +149,7 @@ impl Profile {
                 stack = node.parent;
             }
         }
-        let mut frames = Frames::resolve(names, &wanted_frames);
+        let mut frames = Frames::resolve(names, &wanted_frames, sources.then_some(capture.run.started_unix));
         let mut tree = CallTree::default();
         let mut startup = Startup::default();
         // Parents have smaller numbers, so they are placed before their children ask for them.
@@ -314,12 +317,19 @@ pub(crate) mod tests {
     /// A Python frame.
     pub(crate) fn python(function: &str, file: &str, line: u32) -> Frame {
         let kind = FrameKind::of_python(file);
-        Frame { function: function.into(), file: file.into(), line, kind, nameless: false }
+        Frame { function: function.into(), file: file.into(), line, kind, nameless: false, source: None }
     }
 
     /// A native frame.
     pub(crate) fn native(function: &str, file: &str) -> Frame {
-        Frame { function: function.into(), file: file.into(), line: 0, kind: FrameKind::Native, nameless: false }
+        Frame {
+            function: function.into(),
+            file: file.into(),
+            line: 0,
+            kind: FrameKind::Native,
+            nameless: false,
+            source: None,
+        }
     }
 
     /// Stacks, outermost frame first, each with one block of so many bytes in every metric.

@@ -1,90 +1,138 @@
-//! Amounts by function, by site and by module: the call tree seen from the side.
+//! Amounts by package, module, file, function, line and site: the call tree seen from the side.
 
 use crate::call_tree::{CallTree, NodeId};
 use crate::frames::{Frame, FrameKind};
+use crate::packages::owners;
 use crate::profile::{Metric, Profile};
 use heaptide_format::capture::summary::Amount;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
-/// A function and what it holds.
+/// What amounts are put together by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// What is installed or loaded as one, see [`crate::packages`].
+    Package,
+    /// Python module or native object, see [`crate::packages`].
+    Module,
+    /// Source file or native object.
+    File,
+    /// Function of a file.
+    Function,
+    /// Line of a function.
+    Line,
+}
+
+impl By {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::Module => "module",
+            Self::File => "file",
+            Self::Function => "function",
+            Self::Line => "line",
+        }
+    }
+}
+
+/// A package, module, file, function or line, and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FunctionAmount {
-    /// Its name.
-    pub function: Arc<str>,
-    /// Its file or object.
+pub struct GroupAmount {
+    /// Name of the package, module, file or function; of a line that of its function.
+    pub name: Arc<str>,
+    /// Its file or object; empty for a package and a module, which may have several.
     pub file: Arc<str>,
-    /// Whose code it is.
+    /// Its line; 0 for all but lines, and if it is not known.
+    pub line: u32,
+    /// What stands in that line, if it is known.
+    pub source: Option<Arc<str>>,
+    /// Whose code it is. Of a package with more than one kind that of the frame which was met first.
     pub kind: FrameKind,
-    /// Asked for by itself.
+    /// Asked for by itself: the innermost frame is of it.
     pub own: Amount,
-    /// Asked for by itself and by what it called, each block once however often the function is on its stack.
+    /// Asked for by itself and by what it called, each block once however many frames of its stack are of it.
     pub total: Amount,
 }
 
-/// Every function with a part in this metric, the largest own bytes first.
-pub fn by_function(profile: &Profile, metric: Metric) -> Vec<FunctionAmount> {
-    let (function_of, mut functions) = functions(&profile.frames);
+/// Everything with a part in this metric, the largest own bytes first.
+pub fn by_group(profile: &Profile, metric: Metric, by: By) -> Vec<GroupAmount> {
+    let (group_of, mut groups) = groups(&profile.frames, by);
     let own = profile.own(metric);
     let totals = profile.tree.totals(&own);
-    for (node, first) in profile.nodes().zip(first_of_its_function(&profile.tree, &function_of, functions.len())) {
-        let function = &mut functions[function_of[profile.tree.nodes()[node.index()].frame as usize]];
-        function.own += own[node.index()];
+    for (node, first) in profile.nodes().zip(first_of_its_group(&profile.tree, &group_of, groups.len())) {
+        let group = &mut groups[group_of[profile.tree.nodes()[node.index()].frame as usize]];
+        group.own += own[node.index()];
         if first {
-            function.total += totals[node.index()];
+            group.total += totals[node.index()];
         }
     }
-    functions.retain(|function| function.total != Amount::default());
-    functions.sort_by(|a, b| {
+    groups.retain(|group| group.total != Amount::default());
+    groups.sort_by(|a, b| {
         let key =
-            |f: &FunctionAmount| (std::cmp::Reverse((f.own.bytes, f.total.bytes)), f.function.clone(), f.file.clone());
+            |g: &GroupAmount| (std::cmp::Reverse((g.own.bytes, g.total.bytes)), g.name.clone(), g.file.clone(), g.line);
         key(a).cmp(&key(b))
     });
-    functions
+    groups
 }
 
-/// For each frame the place of its function, and the functions.
-fn functions(frames: &[Frame]) -> (Vec<usize>, Vec<FunctionAmount>) {
-    let mut known: FxHashMap<(&str, &str), usize> = FxHashMap::default();
-    let mut functions: Vec<FunctionAmount> = Vec::new();
-    let of_frame = frames.iter().map(|frame| {
-        // Nameless places of one object are one entry: their offsets tell a reader nothing.
-        let name = if frame.nameless { base_name(&frame.file) } else { &*frame.function };
-        *known.entry((name, &*frame.file)).or_insert_with(|| {
-            functions.push(FunctionAmount {
-                function: name.into(),
-                file: frame.file.clone(),
+/// For each frame the place of its group, and the groups.
+fn groups(frames: &[Frame], by: By) -> (Vec<usize>, Vec<GroupAmount>) {
+    let owners = match by {
+        By::Package | By::Module => owners(frames),
+        By::File | By::Function | By::Line => Vec::new(),
+    };
+    let none: Arc<str> = "".into();
+    let mut known: FxHashMap<(Arc<str>, Arc<str>, u32), usize> = FxHashMap::default();
+    let mut groups: Vec<GroupAmount> = Vec::new();
+    let of_frame = frames.iter().enumerate().map(|(place, frame)| {
+        let (name, file, line) = match by {
+            By::Package => (owners[place].package.clone(), none.clone(), 0),
+            By::Module => (owners[place].module.clone(), none.clone(), 0),
+            By::File if frame.file.is_empty() => ("unknown".into(), none.clone(), 0),
+            By::File => (frame.file.clone(), frame.file.clone(), 0),
+            // Nameless places of one object are one entry: their offsets tell a reader nothing.
+            By::Function | By::Line if frame.nameless => (base_name(&frame.file).into(), frame.file.clone(), 0),
+            By::Function => (frame.function.clone(), frame.file.clone(), 0),
+            By::Line => (frame.function.clone(), frame.file.clone(), frame.line),
+        };
+        *known.entry((name, file, line)).or_insert_with_key(|(name, file, line)| {
+            groups.push(GroupAmount {
+                name: name.clone(),
+                file: file.clone(),
+                line: *line,
+                source: frame.source.clone().filter(|_| by == By::Line),
                 kind: frame.kind,
                 own: Amount::default(),
                 total: Amount::default(),
             });
-            functions.len() - 1
+            groups.len() - 1
         })
     });
-    (of_frame.collect(), functions)
+    (of_frame.collect(), groups)
 }
 
-/// For each node whether none of its callers is of the same function.
-fn first_of_its_function(tree: &CallTree, function_of: &[usize], functions: usize) -> Vec<bool> {
+/// For each node whether none of its callers is of the same group.
+fn first_of_its_group(tree: &CallTree, group_of: &[usize], groups: usize) -> Vec<bool> {
     enum Step {
         Enter(NodeId),
         Leave(usize),
     }
     let mut first = vec![false; tree.nodes().len()];
-    // How often each function is on the path to where the walk is.
-    let mut active = vec![0u32; functions];
+    // How often each group is on the path to where the walk is.
+    let mut active = vec![0u32; groups];
     let children = tree.children(|_| true);
     let mut steps: Vec<Step> = children.outermost.iter().map(|node| Step::Enter(*node)).collect();
     while let Some(step) = steps.pop() {
         match step {
             Step::Enter(node) => {
-                let function = function_of[tree.nodes()[node.index()].frame as usize];
-                first[node.index()] = active[function] == 0;
-                active[function] += 1;
-                steps.push(Step::Leave(function));
+                let group = group_of[tree.nodes()[node.index()].frame as usize];
+                first[node.index()] = active[group] == 0;
+                active[group] += 1;
+                steps.push(Step::Leave(group));
                 steps.extend(children.of[node.index()].iter().map(|child| Step::Enter(*child)));
             }
-            Step::Leave(function) => active[function] -= 1,
+            Step::Leave(group) => active[group] -= 1,
         }
     }
     first
@@ -200,11 +248,36 @@ mod tests {
             (&[&main, &recurse, &recurse], 5),
             (&[&main, &recurse, &recurse, &recurse], 5),
         ]);
-        let table: Vec<_> = by_function(&profile, Metric::Peak)
+        let table: Vec<_> = by_group(&profile, Metric::Peak, By::Function)
             .iter()
-            .map(|row| (row.function.to_string(), row.own.bytes, row.total.bytes, row.total.count))
+            .map(|row| (row.name.to_string(), row.own.bytes, row.total.bytes, row.total.count))
             .collect();
         assert_eq!(table, [("recurse".into(), 15, 15, 3), ("main".into(), 1, 16, 4)]);
+    }
+
+    /// main, pandas in two files of which one calls the other back through `json`: each block counts once for pandas.
+    #[test]
+    fn packages_and_modules_count_a_block_once() {
+        let main = python("main", "/app/main.py", 3);
+        let frame = python("read", "/v/lib/python3.11/site-packages/pandas/frame.py", 7);
+        let json = python("loads", "/usr/lib/python3.11/json/__init__.py", 40);
+        let hook = python("hook", "/v/lib/python3.11/site-packages/pandas/hook.py", 9);
+        let profile = profile(&[
+            (&[&main, &frame], 1),
+            (&[&main, &frame, &json], 10),
+            (&[&main, &frame, &json, &hook], 100),
+            (&[&json], 1_000),
+        ]);
+        let check = |by, expected: &[(&str, u64, u64)]| {
+            let rows = by_group(&profile, Metric::Peak, by);
+            let found: Vec<_> = rows.iter().map(|row| (&*row.name, row.own.bytes, row.total.bytes)).collect();
+            assert_eq!(found, expected);
+        };
+        check(By::Package, &[("json (stdlib)", 1_010, 1_110), ("pandas", 101, 111), ("main", 0, 111)]);
+        check(
+            By::Module,
+            &[("json", 1_010, 1_110), ("pandas.hook", 100, 100), ("pandas.frame", 1, 111), ("main", 0, 111)],
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use heaptide_format::ids::{ImageIndex, Nanos, StackId};
 use rustc_hash::FxHashMap;
 
 /// A row of a [`Tally`]: one stack of one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RowId(pub u32);
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -195,7 +195,7 @@ proptest! {
             file.extend_from_slice(&header::trailer(last));
         }
         if let Ok(capture) = Capture::from_bytes(file) {
-            let _ = Profile::of(&capture, &Options { pid: None, temporary_within: 3 }, &mut |_| {});
+            let _ = Profile::of(&capture, &Options { temporary_within: 3, ..Options::default() }, &mut |_| {});
         }
     }
 
@@ -225,7 +225,7 @@ proptest! {
         if let Ok(capture) = Capture::from_bytes(file) {
             let profile = Profile::of(&capture, &Options::default(), &mut |_| {}).unwrap();
             heaptide_analyze::leaks::Leaks::of(&profile);
-            heaptide_analyze::sites::by_function(&profile, Metric::Peak);
+            heaptide_analyze::sites::by_group(&profile, Metric::Peak, heaptide_analyze::sites::By::Module);
             heaptide_analyze::tree::outline(&profile, Metric::Peak, 1);
         }
     }

@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Changes whenever the layout of this memory or of [`crate::wire`] does; shim and collector are built together, so a
 /// difference means that a stale shim was preloaded.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// First word of the control area: "HEAPTIDE" read as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HEAPTIDE");
@@ -53,6 +53,8 @@ pub mod option {
     pub const PYTHON_ALLOCATORS: u32 = 1;
     /// Trace processes that the target forks or executes.
     pub const FOLLOW: u32 = 2;
+    /// Read every stack as a whole as well, and end tracing at the first that is not what was kept of it. For tests.
+    pub const VERIFY: u32 = 4;
 }
 
 /// States of a ring, in [`Control::ring_states`].
@@ -102,6 +104,8 @@ pub struct Control {
     pub rings_used: AtomicU32,
     /// A [`ring_state`] for each ring.
     pub ring_states: [AtomicU32; MAX_RINGS],
+    /// Times a traced process was about to fork; a fork that failed counts too. Added to by targets.
+    pub forks: AtomicU32,
     /// Interpreters whose stacks are not read, each once: reason << 16 | version; 0: no further one. See
     /// [`Control::leave_unread`], by which targets write it.
     pub unread_pythons: [AtomicU32; MAX_UNREAD],
@@ -197,10 +201,11 @@ mod tests {
 
     /// Shim and collector are separate builds: a field that moves must change LAYOUT.
     #[test]
-    fn layout_2_is_where_it_was() {
+    fn layout_3_is_where_it_was() {
         assert_eq!(core::mem::offset_of!(Control, stopped), 20);
         assert_eq!(core::mem::offset_of!(Control, ring_states), 72);
-        assert_eq!(core::mem::offset_of!(Control, unread_pythons), 72 + 4 * 1024);
+        assert_eq!(core::mem::offset_of!(Control, forks), 4168);
+        assert_eq!(core::mem::offset_of!(Control, unread_pythons), 4172);
         assert_eq!(core::mem::offset_of!(RingHeader, written), 128);
         assert_eq!(core::mem::offset_of!(RingHeader, read), 256);
         assert_eq!(core::mem::offset_of!(RingHeader, waiting), 384);
@@ -224,6 +229,7 @@ mod tests {
             refused: AtomicU32::new(0),
             rings_used: AtomicU32::new(0),
             ring_states: [const { AtomicU32::new(0) }; MAX_RINGS],
+            forks: AtomicU32::new(0),
             unread_pythons: [const { AtomicU32::new(0) }; MAX_UNREAD],
         };
         assert_eq!(control.unread_pythons().count(), 0);

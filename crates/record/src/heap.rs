@@ -3,15 +3,16 @@
 //! Blocks of the malloc family and of Python's allocators are found by their address. Mappings are ranges, which can be
 //! given back in parts: all that is left of one `mmap` is one block with one slot.
 
+use crate::blocks::Blocks;
 use heaptide_analyze::tally::{Recent, RowId, Tally};
 use heaptide_format::allocator::Allocator;
 use heaptide_format::capture::events::{Event, KeyframeImage, LiveBlock, SlotTable};
 use heaptide_format::ids::{ImageIndex, Slot, StackId};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, hash_map::Entry};
+use std::collections::BTreeMap;
 
 /// Where a block came from and what it is filed under. Small: there is one per live block.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Block {
     /// Size in bits 0–47, the low bits of the thread's number above.
     size_and_thread: u64,
@@ -93,7 +94,7 @@ pub struct Context<'a, S> {
 /// The live blocks of an image.
 #[derive(Debug, Default)]
 pub struct Heap {
-    blocks: FxHashMap<u64, Block>,
+    blocks: Blocks<Block>,
     pieces: BTreeMap<u64, Piece>,
     mappings: FxHashMap<u32, Mapping>,
     slots: SlotTable,
@@ -125,19 +126,34 @@ impl Heap {
         if allocator.is_mapping() {
             return self.mapped(cx, allocator, address, size, row);
         }
-        if self.slots.used() >= 1 << SLOT_BITS {
+        // Nothing lies at address 0: a target says so that writes nonsense.
+        if self.slots.used() >= 1 << SLOT_BITS || address == 0 {
             self.inconsistent += 1;
             return;
         }
-        if let Entry::Occupied(occupied) = self.blocks.entry(address) {
-            // Its release was lost.
-            self.inconsistent += 1;
-            let old = occupied.remove();
-            self.gone(cx, old);
-        }
-        let slot = self.slots.take();
-        self.blocks.insert(address, Block::new(size, cx.thread, row, slot, allocator));
+        let slot = match self.blocks.place(address) {
+            Err(place) => {
+                let slot = self.slots.take();
+                *place = Block::new(size, cx.thread, row, slot, allocator);
+                slot
+            }
+            Ok(old) => {
+                // Its release was lost.
+                self.inconsistent += 1;
+                let old = *old;
+                self.gone(cx, old);
+                let slot = self.slots.take();
+                self.blocks.insert(address, Block::new(size, cx.thread, row, slot, allocator));
+                slot
+            }
+        };
         self.came(cx, allocator, size, row, slot);
+    }
+
+    /// The block at `address` will be asked for soon.
+    #[inline(always)]
+    pub fn prefetch(&self, address: u64) {
+        self.blocks.prefetch(address);
     }
 
     #[inline]
@@ -157,7 +173,7 @@ impl Heap {
     /// The block at `address` is released.
     #[inline]
     pub fn freed<S: FnMut(Event)>(&mut self, cx: &mut Context<'_, S>, address: u64) {
-        match self.blocks.remove(&address) {
+        match self.blocks.remove(address) {
             Some(block) => self.gone(cx, block),
             None => unknown(cx),
         }
@@ -175,7 +191,7 @@ impl Heap {
     /// A reallocation of the block at `address` begins: it leaves the heap until the end is known.
     #[inline]
     pub fn reallocating(&mut self, address: u64) -> Pending {
-        Pending::Block(address, self.blocks.remove(&address))
+        Pending::Block(address, self.blocks.remove(address))
     }
 
     /// A remapping of a range begins.

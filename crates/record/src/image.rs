@@ -35,6 +35,8 @@ pub struct Image {
     pub modules: BTreeMap<u64, Mapped>,
     /// The process.
     pub process: Watched,
+    /// It was forked, not executed.
+    pub forked: bool,
     /// Its end has been recorded.
     pub ended: bool,
 }

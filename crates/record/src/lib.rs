@@ -6,6 +6,7 @@
 //!
 //! Prints nothing and reads no environment: [`session::record`] takes options and gives an outcome.
 
+pub mod blocks;
 pub mod capture;
 pub mod dictionary;
 pub mod heap;

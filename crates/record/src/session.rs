@@ -43,6 +43,8 @@ pub struct Options {
     pub python_allocators: bool,
     /// Follow children.
     pub follow: bool,
+    /// Read every Python stack a second time, as a whole, and end tracing if the two differ.
+    pub verify: bool,
     /// Write no events, only the summary.
     pub aggregate: bool,
     /// Version of heaptide, for the capture.
@@ -101,7 +103,8 @@ pub fn record(
     on_survivors: OnSurvivors<'_>,
 ) -> Result<Outcome, RecordError> {
     let bits = if options.python_allocators { option::PYTHON_ALLOCATORS } else { 0 }
-        | if options.follow { option::FOLLOW } else { 0 };
+        | if options.follow { option::FOLLOW } else { 0 }
+        | if options.verify { option::VERIFY } else { 0 };
     let shared = Shared::create(bits).map_err(RecordError::Prepare)?;
     let mut command = vec![options.name.to_string_lossy().into_owned()];
     command.extend(target.arguments.iter().map(|argument| argument.to_string_lossy().into_owned()));
@@ -138,8 +141,9 @@ fn start(target: &Target, options: &Options, shared: &Shared, signals: &Signals)
 
 /// A round that found fewer words than this is followed by a sleep.
 const BUSY_WORDS: usize = 512;
-/// Rounds (of a quarter of a millisecond to four) that a run with several processes is continued after the last of them.
-const GRACE_ROUNDS: u32 = 4;
+/// How long a run is continued after its last process while a child that was forked has not been heard of. On a busy
+/// machine it may take long to get its first moment; one whose fork has failed never comes.
+const GRACE_NANOS: u64 = 1_000_000_000;
 const SAMPLE_NANOS: u64 = 10_000_000;
 const CHORES_NANOS: u64 = 1_000_000_000;
 
@@ -187,7 +191,7 @@ impl Session {
         let main = Watched::new(child.id());
         let mut status = None;
         let mut told = false;
-        let mut grace = 0;
+        let mut last_alive = 0;
         let (mut next_sample, mut next_chores, mut idle_rounds) = (0, CHORES_NANOS, 0u32);
         loop {
             let doorbell = self.shared.control().doorbell.load(Ordering::Acquire);
@@ -219,19 +223,18 @@ impl Session {
                     // An error here means that somebody else has reaped our child; then it has ended.
                     status = child.try_wait().unwrap_or(Some(std::process::ExitStatus::default()));
                     if status.is_some() {
+                        last_alive = self.elapsed();
                         self.end_dead_images();
                         continue;
                     }
                 } else {
                     let living = self.images.iter().filter(|image| !image.ended).count();
                     if living == 0 {
-                        // A child that was just forked may be about to announce itself.
-                        grace += 1;
-                        if self.images.len() < 2 || grace > GRACE_ROUNDS {
+                        if !self.expects_children() || self.elapsed() - last_alive > GRACE_NANOS {
                             break;
                         }
                     } else {
-                        grace = 0;
+                        last_alive = self.elapsed();
                     }
                     if living > 0 && !told {
                         told = true;
@@ -246,6 +249,13 @@ impl Session {
             }
         }
         self.finish(status.unwrap_or_default())
+    }
+
+    /// Whether a child was forked that has not announced itself.
+    fn expects_children(&self) -> bool {
+        let control = self.shared.control();
+        let forked = self.images.iter().filter(|image| image.forked).count();
+        control.options & option::FOLLOW != 0 && control.forks.load(Ordering::Acquire) as usize > forked
     }
 
     fn elapsed(&self) -> u64 {

@@ -2,9 +2,9 @@
 // What is looked at ↔ the part of the page's address behind "#", so that it can be linked to. Pure.
 
 /**
- * @typedef {{metric: string, unit: 'bytes' | 'blocks', inverted: boolean, byLine: boolean, interpreter: boolean,
+ * @typedef {{metric: string, unit: 'bytes' | 'blocks', inverted: boolean, byLine: boolean, interpreter: boolean, byPackage: boolean,
  *   table: boolean, search: string, zoom: number[]}} Look
- *   `interpreter`: whether interpreter frames are shown. `zoom`: frames from below the root.
+ *   `byPackage`: whether packages give the colours. `interpreter`: whether interpreter frames are shown. `zoom`: frames from below the root.
  */
 
 /**
@@ -14,7 +14,7 @@
  * @returns {Look}
  */
 export function firstLook(metric, inverted = false) {
-  return { metric, unit: 'bytes', inverted, byLine: true, interpreter: false, table: false, search: '', zoom: [] };
+  return { metric, unit: 'bytes', inverted, byLine: true, interpreter: false, byPackage: false, table: false, search: '', zoom: [] };
 }
 
 /**
@@ -31,6 +31,7 @@ export function toAddress(look, first) {
   else if (look.inverted !== first.inverted) parts.push(look.inverted ? 'view=inverted' : 'view=calls');
   if (!look.byLine) parts.push('lines=merged');
   if (look.interpreter) parts.push('interpreter=shown');
+  if (look.byPackage) parts.push('colours=packages');
   if (look.search) parts.push(`search=${encodeURIComponent(look.search)}`);
   if (look.zoom.length > 0) parts.push(`zoom=${look.zoom.join('.')}`);
   return `#${parts.join('&')}`;
@@ -59,6 +60,7 @@ export function fromAddress(address, first, metrics) {
     else if (name === 'view' && ['calls', 'inverted'].includes(value)) look.inverted = value === 'inverted';
     else if (name === 'lines') look.byLine = value !== 'merged';
     else if (name === 'interpreter') look.interpreter = value === 'shown';
+    else if (name === 'colours') look.byPackage = value === 'packages';
     else if (name === 'search') look.search = value;
     else if (name === 'zoom' && /^\d+(\.\d+)*$/.test(value)) look.zoom = value.split('.').map(Number);
   }

@@ -1,21 +1,10 @@
 // @ts-check
-// The colours of the frames: by whose code they are, shaded by package; in a difference by the change.
+// The colours of the frames: by whose code they are, shaded by package, or by package alone; in a difference by the change.
 // Pure: numbers and names in, CSS colours out.
 
 /** Hue, saturation, lightness by kind (order of KINDS in data.js), light theme and dark theme. */
 const LIGHT = [[30, 86, 70], [205, 62, 76], [152, 40, 72], [48, 12, 80], [262, 48, 81], [220, 8, 85]];
 const DARK = [[24, 58, 40], [208, 46, 37], [158, 34, 31], [48, 6, 33], [262, 28, 43], [220, 6, 28]];
-
-/**
- * What frames of one shade have in common: the installed package, else the directory of the file.
- * @param {string} file
- * @returns {string}
- */
-export function packageOf(file) {
-  const installed = /(?:site|dist)-packages[/\\]([^/\\]+)/.exec(file) ?? /registry[/\\]src[/\\][^/\\]+[/\\]([^/\\]+)/.exec(file);
-  if (installed) return installed[1].replace(/\.pyx?$/, '');
-  return file.replace(/[^/\\]*$/, '');
-}
 
 /**
  * A number from 0 to 1 that is always the same for a text (FNV-1a).
@@ -43,6 +32,17 @@ export function kindColor(kind, shade, dark) {
   // Libraries are told apart by shade; the other kinds should above all look like themselves.
   const spread = kind === 1 ? 34 : 8;
   return `hsl(${Math.round(hue + spread * a)} ${saturation}% ${Math.round(light + 7 * b)}%)`;
+}
+
+/**
+ * Any hue, the same for a package in every page.
+ * @param {string} name
+ * @param {boolean} dark
+ * @returns {string}
+ */
+export function packageColor(name, dark) {
+  const [saturation, light] = dark ? [36, 34] : [56, 77];
+  return `hsl(${Math.round(360 * hash(name))} ${saturation}% ${Math.round(light + 6 * (hash(`${name}~`) - 0.5))}%)`;
 }
 
 /**

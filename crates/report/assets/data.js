@@ -5,7 +5,7 @@
 import { visible } from './words.js';
 
 /** The version of the data this script reads; the same number is in html/data.rs. */
-export const DATA_VERSION = 1;
+export const DATA_VERSION = 2;
 
 /** Names of the frame kinds, in the order of their numbers in the data (`FrameKind` in html.rs). */
 export const KINDS = ['Project', 'Library', 'Standard library', 'Interpreter', 'Native', 'Unknown'];
@@ -14,7 +14,8 @@ export const KINDS = ['Project', 'Library', 'Standard library', 'Interpreter', '
 export const INTERPRETER = 3;
 
 /**
- * @typedef {{name: string[], file: string[], line: Uint32Array, kind: Uint8Array, length: number}} Frames
+ * @typedef {{name: string[], file: string[], package: string[], source: string[], line: Uint32Array, kind: Uint8Array,
+ *   length: number}} Frames  source: what stands in the line, "": not known
  * @typedef {{parent: Int32Array, frame: Int32Array, length: number}} Nodes  parent −1: none
  * @typedef {{bytes: Float64Array, counts: Float64Array}} Amounts  own values, one per node
  * @typedef {{key: string, label: string, after: Amounts, before: Amounts | null}} Metric
@@ -79,13 +80,17 @@ function readFrames(raw, strings) {
   const functions = array(raw?.function, 'frames.function');
   const length = functions.length;
   const files = array(raw.file, 'frames.file', length);
-  for (const index of [...functions, ...files]) check(index in strings, `there is no string ${index}`);
+  const packages = array(raw.package, 'frames.package', length);
+  const sources = array(raw.source, 'frames.source', length);
+  for (const index of [...functions, ...files, ...packages, ...sources]) check(index in strings, `there is no string ${index}`);
   const kind = Uint8Array.from(array(raw.kind, 'frames.kind', length));
   check(kind.every((k) => k < KINDS.length), 'a frame has an unknown kind');
   const file = files.map((i) => strings[i]);
   return {
     name: functions.map((f) => strings[f] || '(unknown function)'),
     file,
+    package: packages.map((i) => strings[i]),
+    source: sources.map((i) => strings[i]),
     line: Uint32Array.from(array(raw.line, 'frames.line', length)),
     kind,
     length,

@@ -65,6 +65,8 @@ class FlameGraph {
     part('temporary-words').textContent = temporaryPhrase(page.temporaryWithin);
     part('diff-words').hidden = !this.model.difference;
     part('interpreter-label').hidden = !this.model.hasInterpreter;
+    // In a difference the colours say what changed.
+    part('by-package-label').hidden = this.model.difference;
     part('timeline').hidden = page.timeline.length === 0;
     this.makeSwitches();
     this.listenToTools();
@@ -179,6 +181,7 @@ class FlameGraph {
     part('unit-choice').lastChild.textContent = model.noun === 'block' ? 'Blocks' : 'Allocations';
     part('by-line').checked = look.byLine;
     part('interpreter').checked = look.interpreter;
+    part('by-package').checked = look.byPackage;
     if (this.searchBox.value !== look.search) this.searchBox.value = look.search;
     this.searchBox.setAttribute('aria-invalid', String(model.searchError !== ''));
     part('search-result').textContent = model.searchError || model.searchResult();
@@ -205,6 +208,7 @@ class FlameGraph {
     });
     part('by-line').addEventListener('change', () => this.go({ byLine: part('by-line').checked }));
     part('interpreter').addEventListener('change', () => this.go({ interpreter: part('interpreter').checked }));
+    part('by-package').addEventListener('change', () => this.go({ byPackage: part('by-package').checked }));
     part('back').addEventListener('click', () => this.back());
     part('reset').addEventListener('click', () => this.go({ zoom: [] }));
     part('info-button').addEventListener('click', () => part('info').showModal());

@@ -8,13 +8,13 @@ import { mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
 import { frameTotals, matchFrames, matchTotals, matcher } from './calls.js';
 import { inverted, nodeAt, topDown } from './views.js';
 import { firstLook } from './address.js';
-import { changeColor, kindColor, packageOf, rootColor } from './colors.js';
+import { changeColor, kindColor, packageColor, rootColor } from './colors.js';
 import { baseName, countNoun, counted, exact, fileAndLine, humanBytes, metricPhrase, percent, signed } from './words.js';
 
 /**
  * @typedef {import('./address.js').Look} Look
  * @typedef {{bytes: number, counts: number, beforeBytes: number, beforeCounts: number}} Values
- * @typedef {{name: string, place: string, lines: {term: string, text: string, tone: string}[]}} Description
+ * @typedef {{name: string, place: string, source: string, lines: {term: string, text: string, tone: string}[]}} Description
  */
 
 export class Model {
@@ -48,6 +48,7 @@ export class Model {
   show(look) {
     const before = this.look;
     this.look = look;
+    if (look.byPackage !== before.byPackage) this.fills = [];
     const frames = look.byLine !== before.byLine || look.interpreter !== before.interpreter;
     if (frames || look.metric !== before.metric || look.inverted !== before.inverted) {
       this.metric = this.page.metrics.find((metric) => metric.key === look.metric) ?? this.page.metrics[0];
@@ -182,7 +183,36 @@ export class Model {
       return changeColor(change(before, after), this.dark);
     }
     if (frame < 0) return rootColor(this.dark);
-    return (this.fills[frame] ??= kindColor(this.frames.kind[frame], packageOf(this.frames.file[frame]), this.dark));
+    const owner = this.frames.package[frame];
+    return (this.fills[frame] ??= this.look.byPackage
+      ? packageColor(owner, this.dark)
+      : kindColor(this.frames.kind[frame], owner, this.dark));
+  }
+
+  /**
+   * The packages whose own code holds the most, in the chosen unit, the largest first.
+   * @param {number} most
+   * @returns {string[]}
+   */
+  packages(most) {
+    /** @type {Map<string, number>} */
+    const sums = new Map();
+    for (let id = 1; id < this.tree.size; id++) {
+      const name = this.frames.package[this.tree.frame[id]];
+      const [, after] = this.inUnit(this.valuesOf(this.own, id));
+      sums.set(name, (sums.get(name) ?? 0) + after);
+    }
+    const found = [...sums].filter(([, sum]) => sum > 0).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    return found.slice(0, most).map(([name]) => name);
+  }
+
+  /**
+   * What stands in the line of a frame; "" if it is not known or several lines are one frame.
+   * @param {number} frame
+   * @returns {string}
+   */
+  sourceOf(frame) {
+    return frame >= 0 && this.look.byLine ? this.frames.source[frame] : '';
   }
 
   /**
@@ -195,7 +225,9 @@ export class Model {
     const [before, after] = this.inUnit(values);
     const frame = this.view.frame[id];
     const kind = frame < 0 ? '' : KINDS[this.frames.kind[frame]];
-    const place = [this.placeOf(id), kind].filter(Boolean).join('  ·  ');
+    const owner = frame < 0 ? '' : this.frames.package[frame];
+    const place = [this.placeOf(id), owner, kind].filter(Boolean).join('  ·  ');
+    const source = this.sourceOf(frame);
     const line = (/** @type {string} */ term, /** @type {string} */ text, tone = '') => ({ term, text, tone });
     const bytes = (/** @type {number} */ n) => `${humanBytes(n)} (${exact(n)} bytes)`;
     const nouns = this.noun === 'block' ? 'Blocks' : 'Allocations';
@@ -206,6 +238,7 @@ export class Model {
       return {
         name: this.nameOf(id),
         place,
+        source,
         lines: [
           line('Before', `${bytes(values.beforeBytes)} in ${counted(values.beforeCounts, this.noun)}`),
           line('After', `${bytes(values.bytes)} in ${counted(values.counts, this.noun)}`),
@@ -222,7 +255,7 @@ export class Model {
       const own = this.valuesOf(this.own, id);
       if (own.bytes !== values.bytes) lines.push(line('Itself', humanBytes(own.bytes)));
     }
-    return { name: this.nameOf(id), place, lines };
+    return { name: this.nameOf(id), place, source, lines };
   }
 
   /**
@@ -231,8 +264,8 @@ export class Model {
    * @returns {string}
    */
   sentence(id) {
-    const { name, place, lines } = this.describe(id);
-    return [name, place, ...lines.map(({ term, text }) => `${term}: ${text}`)].filter(Boolean).join('  ·  ');
+    const { name, place, source, lines } = this.describe(id);
+    return [name, place, source, ...lines.map(({ term, text }) => `${term}: ${text}`)].filter(Boolean).join('  ·  ');
   }
 
   /**

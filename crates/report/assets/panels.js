@@ -3,10 +3,13 @@
 // They are given what to show and whom to tell; all text goes in by `textContent`.
 
 import { KINDS } from './data.js';
-import { changeColor, kindColor } from './colors.js';
+import { changeColor, kindColor, packageColor } from './colors.js';
 import { fileAndLine, percent, signed } from './words.js';
 
 /** @typedef {import('./model.js').Model} Model */
+
+/** Packages in the legend; more do not fit. */
+const LEGEND_PACKAGES = 8;
 
 /** Rows of the table shown at first. */
 const TABLE_ROWS = 200;
@@ -72,6 +75,7 @@ export function showTooltip(tooltip, description, x, y) {
   for (const { term, text, tone } of description.lines) list.append(element('dt', term), element('dd', text, tone));
   tooltip.replaceChildren(element('div', description.name, 'name'));
   if (description.place) tooltip.append(element('div', description.place, 'place'));
+  if (description.source) tooltip.append(element('div', description.source, 'source'));
   tooltip.append(list);
   tooltip.hidden = false;
   const { width, height } = tooltip.getBoundingClientRect();
@@ -97,6 +101,10 @@ export function showLegend(legend, model) {
     const scale = item(`linear-gradient(90deg, ${steps.join(', ')})`, 'grew', true);
     scale.prepend('shrank');
     legend.replaceChildren(scale);
+    return;
+  }
+  if (model.look.byPackage) {
+    legend.replaceChildren(...model.packages(LEGEND_PACKAGES).map((name) => item(packageColor(name, model.dark), name)));
     return;
   }
   const present = new Set();

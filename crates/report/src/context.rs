@@ -117,6 +117,14 @@ pub fn frame(frame: &Frame) -> String {
     if place.is_empty() { function } else { format!("{function} ({place})") }
 }
 
+/// A frame in one line, and its source line if that is known.
+pub fn frame_and_source(place: &Frame, style: Style) -> String {
+    match place.source.as_deref() {
+        Some(source) => format!("{}  {}", frame(place), style.dim(&cut(source))),
+        None => frame(place),
+    }
+}
+
 /// Where a frame is: `file:line`, or its object; empty if the function's name says it already.
 pub fn place(frame: &Frame) -> String {
     if frame.nameless {
@@ -124,6 +132,29 @@ pub fn place(frame: &Frame) -> String {
     }
     let file = short_file(frame.kind, &frame.file);
     if frame.line > 0 { format!("{file}:{}", frame.line) } else { file }
+}
+
+/// What follows a frame in a list: where it is, and its source line if that is known.
+pub fn place_and_source(frame: &Frame) -> String {
+    with_source(place(frame), frame.source.as_deref())
+}
+
+/// The same of a place that was put into words already.
+pub fn with_source(place: String, source: Option<&str>) -> String {
+    match source {
+        Some(source) => format!("{place}  {}", cut(source)),
+        None => place,
+    }
+}
+
+/// Characters of a source line in a list: the figures and the place stand before it.
+const MOST_SOURCE_CHARACTERS: usize = 80;
+
+fn cut(source: &str) -> String {
+    match source.char_indices().nth(MOST_SOURCE_CHARACTERS) {
+        Some((end, _)) => format!("{}…", visible(&source[..end])),
+        None => visible(source),
+    }
 }
 
 /// The path of a file of this kind of code: whole for the user's own, from the package on for installed code.

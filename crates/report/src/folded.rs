@@ -131,6 +131,7 @@ mod tests {
             line: 7,
             kind: FrameKind::Project,
             nameless: false,
+            source: None,
         };
         assert_eq!(label(&frame), "a:b\\u{a}c (/app/x:y.py:7)");
     }

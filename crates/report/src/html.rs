@@ -51,6 +51,10 @@ pub struct PageFrame {
     pub line: u32,
     /// Whose code it is; gives the colour.
     pub kind: FrameKind,
+    /// The package it belongs to; gives the shade.
+    pub package: Arc<str>,
+    /// What stands in the line; empty: not known.
+    pub source: Arc<str>,
 }
 
 /// Whose code a frame belongs to.

@@ -4,6 +4,7 @@
 use crate::context::Context;
 use heaptide_analyze::call_tree::{CallTree, NodeId};
 use heaptide_analyze::frames::Frame;
+use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_format::capture::summary::Amount;
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};
@@ -50,6 +51,28 @@ impl From<Amount> for JsonAmount {
     }
 }
 
+/// What a report of one metric says before its rows.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    metric: &'static str,
+    total: JsonAmount,
+    /// What has no stack.
+    without_frames: JsonAmount,
+    peak_at_ns: u64,
+}
+
+impl Figures {
+    /// Of this metric.
+    pub fn new(profile: &Profile, metric: Metric) -> Self {
+        Self {
+            metric: metric.name(),
+            total: profile.total.of(metric).into(),
+            without_frames: profile.bare.of(metric).into(),
+            peak_at_ns: profile.peak_at.0,
+        }
+    }
+}
+
 /// A frame.
 #[derive(Debug, Serialize)]
 pub struct JsonFrame<'a> {
@@ -58,6 +81,9 @@ pub struct JsonFrame<'a> {
     /// `null` if not known.
     line: Option<u32>,
     kind: &'static str,
+    /// What stands in the line, if it was looked up and found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
 }
 
 impl<'a> From<&'a Frame> for JsonFrame<'a> {
@@ -67,6 +93,7 @@ impl<'a> From<&'a Frame> for JsonFrame<'a> {
             file: &frame.file,
             line: (frame.line > 0).then_some(frame.line),
             kind: frame.kind.name(),
+            source: frame.source.as_deref(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `leaks`: what was live at the end, the program's own first.
 
-use crate::context::{Context, Style, frame, headline, place};
+use crate::context::{Context, Style, frame_and_source, headline, place_and_source};
 use crate::json::{self, Head, JsonAmount, JsonFrame, JsonStack};
 use crate::table::Table;
 use crate::units::{count, share, size, visible};
+use heaptide_analyze::frames::Frame;
 use heaptide_analyze::leaks::{Leak, Leaks, Origin};
 use heaptide_analyze::profile::{Metric, Profile};
 use serde::Serialize;
@@ -55,7 +56,7 @@ pub fn write_text(
     for leak in shown(&leaks.sites, options) {
         let site = profile.frame(leak.node);
         let origin = if options.all { format!("  [{}]", leak.origin.name()) } else { String::new() };
-        let text = format!("{}  {}{}", visible(&site.function), style.dim(&place(site)), style.dim(&origin));
+        let text = format!("{}  {}{}", visible(&site.function), style.dim(&place_and_source(site)), style.dim(&origin));
         sites.push([size(leak.amount.bytes), count(leak.amount.count), text]);
     }
     if sites.is_empty() {
@@ -81,7 +82,7 @@ const ENDS: usize = 25;
 
 /// Writes a stack, innermost frame first.
 pub(crate) fn write_stack<'f>(
-    path: impl Iterator<Item = &'f heaptide_analyze::frames::Frame>,
+    path: impl Iterator<Item = &'f Frame>,
     style: Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -89,13 +90,13 @@ pub(crate) fn write_stack<'f>(
     let left_out = path.len().saturating_sub(2 * ENDS);
     let (first, rest) = path.split_at(path.len().min(ENDS));
     for place in first {
-        writeln!(out, "    {}", frame(place))?;
+        writeln!(out, "    {}", frame_and_source(place, style))?;
     }
     if left_out > 0 {
         writeln!(out, "    {}", style.dim(&format!("… {left_out} frames …")))?;
     }
     for place in &rest[left_out..] {
-        writeln!(out, "    {}", frame(place))?;
+        writeln!(out, "    {}", frame_and_source(place, style))?;
     }
     Ok(())
 }

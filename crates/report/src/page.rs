@@ -6,7 +6,9 @@ use crate::units::{count, share, size, time};
 use heaptide_analyze::call_tree::CallTree;
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::frames::{Frame, FrameKind};
+use heaptide_analyze::packages::owners;
 use heaptide_analyze::profile::{Amounts as AmountsOf, Metric, Profile};
+use std::sync::Arc;
 
 /// The page of one capture, showing this metric first.
 pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temporary_within: u32) -> FlamePage {
@@ -15,7 +17,7 @@ pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temp
         title: format!("heaptide: {}", context.command()),
         facts: facts(context, profile, temporary_within),
         warnings: context.warnings.clone(),
-        frames: profile.frames.iter().map(page_frame).collect(),
+        frames: page_frames(&profile.frames),
         nodes: page_nodes(&profile.tree),
         metrics: Metric::ALL.map(|metric| page_metric(metric, &profile.own)).to_vec(),
         default_metric: metric as usize,
@@ -58,7 +60,7 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
             .map(warning("before"))
             .chain(after.warnings.iter().map(warning("after")))
             .collect(),
-        frames: diff.frames.iter().map(page_frame).collect(),
+        frames: page_frames(&diff.frames),
         nodes: page_nodes(&diff.tree),
         metrics: metrics.to_vec(),
         default_metric: metric as usize,
@@ -101,7 +103,11 @@ fn facts(context: &Context<'_>, profile: &Profile, within: u32) -> Vec<(String, 
     facts
 }
 
-fn page_frame(frame: &Frame) -> PageFrame {
+fn page_frames(frames: &[Frame]) -> Vec<PageFrame> {
+    frames.iter().zip(owners(frames)).map(|(frame, owner)| page_frame(frame, owner.package)).collect()
+}
+
+fn page_frame(frame: &Frame, package: Arc<str>) -> PageFrame {
     let kind = match frame.kind {
         FrameKind::Project => PageKind::Project,
         FrameKind::Library => PageKind::Library,
@@ -110,7 +116,8 @@ fn page_frame(frame: &Frame) -> PageFrame {
         FrameKind::Native => PageKind::Native,
         FrameKind::Unknown => PageKind::Unknown,
     };
-    PageFrame { function: frame.function.clone(), file: frame.file.clone(), line: frame.line, kind }
+    let source = frame.source.clone().unwrap_or_else(|| "".into());
+    PageFrame { function: frame.function.clone(), file: frame.file.clone(), line: frame.line, kind, package, source }
 }
 
 fn page_nodes(tree: &CallTree) -> Vec<PageNode> {
@@ -139,7 +146,9 @@ fn add_bare(page: &mut FlamePage, after: &AmountsOf, before: Option<&AmountsOf>)
     if *after == none && before.is_none_or(|before| *before == none) {
         return;
     }
-    page.frames.push(PageFrame { function: "[no stack]".into(), file: "".into(), line: 0, kind: PageKind::Unknown });
+    let (function, none) = ("[no stack]".into(), Arc::<str>::from(""));
+    let (file, package, source) = (none.clone(), none.clone(), none);
+    page.frames.push(PageFrame { function, file, line: 0, kind: PageKind::Unknown, package, source });
     page.nodes.push(PageNode { parent: None, frame: page.frames.len() as u32 - 1 });
     for (metric, of) in page.metrics.iter_mut().zip(Metric::ALL) {
         metric.bytes.push(after.of(of).bytes);

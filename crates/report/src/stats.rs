@@ -1,6 +1,6 @@
 //! `stats`: a capture in figures, and what tracing cost and missed.
 
-use crate::context::{Context, Style, place};
+use crate::context::{Context, Style, place_and_source};
 use crate::json::{self, Head, JsonAmount, JsonFrame};
 use crate::table::Table;
 use crate::units::{count, share, size, time, visible};
@@ -44,7 +44,7 @@ pub fn write_text(
     writeln!(out, "\n{}", style.bold("Largest sites at the peak"))?;
     let mut sites = Table::new(&["bytes", "share", "blocks", "site"]);
     for site in by_site(profile, Metric::Peak).iter().filter(|site| site.amount.bytes > 0).take(limit) {
-        let text = format!("{}  {}", visible(&site.frame.function), style.dim(&place(&site.frame)));
+        let text = format!("{}  {}", visible(&site.frame.function), style.dim(&place_and_source(&site.frame)));
         sites.push([size(site.amount.bytes), share(site.amount.bytes, whole), count(site.amount.count), text]);
     }
     sites.write(style, out)?;

@@ -1,11 +1,11 @@
-//! `summary`: what each function asked for itself, and what with all it called.
+//! `summary`: what each function, or package, module, file or line, asked for itself, and what with all it called.
 
-use crate::context::{Context, Style, headline, short_file};
-use crate::json::{self, Head, JsonAmount};
+use crate::context::{Context, Style, headline, short_file, with_source};
+use crate::json::{self, Figures, Head, JsonAmount};
 use crate::table::Table;
 use crate::units::{count, share, size, visible};
 use heaptide_analyze::profile::{Metric, Profile};
-use heaptide_analyze::sites::{FunctionAmount, by_function};
+use heaptide_analyze::sites::{By, GroupAmount, by_group};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -16,21 +16,23 @@ pub struct Options {
     pub metric: Metric,
     /// For [`Metric::Temporary`], see [`heaptide_analyze::profile::Options::temporary_within`].
     pub temporary_within: u32,
-    /// Most functions; `None`: all.
+    /// What amounts are put together by.
+    pub by: By,
+    /// Most rows; `None`: all.
     pub limit: Option<usize>,
     /// By total instead of own bytes.
     pub by_total: bool,
 }
 
-fn rows(profile: &Profile, options: &Options) -> (Vec<FunctionAmount>, usize) {
-    let mut functions = by_function(profile, options.metric);
+fn rows(profile: &Profile, options: &Options) -> (Vec<GroupAmount>, usize) {
+    let mut rows = by_group(profile, options.metric, options.by);
     if options.by_total {
         // Stable: of equal totals the one with more of its own stays first.
-        functions.sort_by_key(|function| std::cmp::Reverse(function.total.bytes));
+        rows.sort_by_key(|row| std::cmp::Reverse(row.total.bytes));
     }
-    let all = functions.len();
-    functions.truncate(options.limit.unwrap_or(all));
-    (functions, all)
+    let all = rows.len();
+    rows.truncate(options.limit.unwrap_or(all));
+    (rows, all)
 }
 
 /// Writes the table.
@@ -46,16 +48,16 @@ pub fn write_text(
 ) -> io::Result<()> {
     let (metric, whole) = (options.metric, profile.total.of(options.metric).bytes);
     context.write_title(style, &headline(profile, metric, options.temporary_within), out)?;
-    let (functions, all) = rows(profile, options);
-    let mut table = Table::new(&["own", "share", "total", "share", "count", "function"]);
-    for row in &functions {
+    let (rows, all) = rows(profile, options);
+    let mut table = Table::new(&["own", "share", "total", "share", "count", options.by.name()]);
+    for row in &rows {
         table.push([
             size(row.own.bytes),
             share(row.own.bytes, whole),
             size(row.total.bytes),
             share(row.total.bytes, whole),
             count(row.own.count),
-            format!("{}  {}", visible(&row.function), style.dim(&short_file(row.kind, &row.file))),
+            name_and_place(row, options.by, style),
         ]);
     }
     table.write(style, out)?;
@@ -63,21 +65,56 @@ pub fn write_text(
     if bare.count > 0 {
         writeln!(out, "\n{} in {} blocks have no stack.", size(bare.bytes), count(bare.count))?;
     }
-    if functions.len() < all {
-        writeln!(out, "\n{} more functions; show them with --limit 0.", count((all - functions.len()) as u64))?;
+    if rows.len() < all {
+        let what = options.by.name();
+        writeln!(out, "\n{} more {what}s; show them with --limit 0.", count((all - rows.len()) as u64))?;
     }
     Ok(())
+}
+
+fn name_and_place(row: &GroupAmount, by: By, style: Style) -> String {
+    let name = visible(&row.name);
+    let file = || short_file(row.kind, &row.file);
+    match by {
+        By::Package | By::Module => name,
+        // Whole: it is the name.
+        By::File => name,
+        By::Function => format!("{name}  {}", style.dim(&file())),
+        By::Line => {
+            let place = if row.line > 0 { format!("{}:{}", file(), row.line) } else { file() };
+            format!("{name}  {}", style.dim(&with_source(place, row.source.as_deref())))
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
     head: Head<'a>,
-    metric: &'static str,
+    #[serde(flatten)]
+    figures: Figures,
+    by: &'static str,
+    /// By function only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    functions: Option<Vec<Function<'a>>>,
+    /// By anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<Group<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Group<'a> {
+    name: &'a str,
+    /// Of a file and a line.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    kind: &'static str,
+    own: JsonAmount,
     total: JsonAmount,
-    without_frames: JsonAmount,
-    peak_at_ns: u64,
-    functions: Vec<Function<'a>>,
 }
 
 #[derive(Serialize)]
@@ -94,21 +131,30 @@ struct Function<'a> {
 /// # Errors
 /// Those of writing.
 pub fn write_json(context: &Context<'_>, profile: &Profile, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let (functions, _) = rows(profile, options);
-    let function = |row: &FunctionAmount| -> (JsonAmount, JsonAmount) { (row.own.into(), row.total.into()) };
+    let (rows, _) = rows(profile, options);
+    let functions = rows.iter().map(|row| Function {
+        function: &row.name,
+        file: &row.file,
+        kind: row.kind.name(),
+        own: row.own.into(),
+        total: row.total.into(),
+    });
+    let groups = rows.iter().map(|row| Group {
+        name: &row.name,
+        file: &row.file,
+        line: (row.line > 0).then_some(row.line),
+        source: row.source.as_deref(),
+        kind: row.kind.name(),
+        own: row.own.into(),
+        total: row.total.into(),
+    });
+    let by_function = options.by == By::Function;
     let report = Report {
         head: Head::new("summary", context),
-        metric: options.metric.name(),
-        total: profile.total.of(options.metric).into(),
-        without_frames: profile.bare.of(options.metric).into(),
-        peak_at_ns: profile.peak_at.0,
-        functions: functions
-            .iter()
-            .map(|row| {
-                let (own, total) = function(row);
-                Function { function: &row.function, file: &row.file, kind: row.kind.name(), own, total }
-            })
-            .collect(),
+        figures: Figures::new(profile, options.metric),
+        by: options.by.name(),
+        functions: by_function.then(|| functions.collect()),
+        groups: (!by_function).then(|| groups.collect()),
     };
     json::write(&report, out)
 }

@@ -1,7 +1,7 @@
 //! `tree`: the call tree as an outline, the widest path first.
 
-use crate::context::{Context, Style, headline, place};
-use crate::json::{self, Head, JsonAmount, JsonFrame};
+use crate::context::{Context, Style, headline, place_and_source};
+use crate::json::{self, Figures, Head, JsonAmount, JsonFrame};
 use crate::units::{count, share, size, visible};
 use heaptide_analyze::frames::FrameKind;
 use heaptide_analyze::profile::{Metric, Profile};
@@ -63,7 +63,7 @@ pub fn write_text(
                 } else {
                     String::new()
                 };
-                let text = format!("{}  {}", visible(&node.function), style.dim(&place(node)));
+                let text = format!("{}  {}", visible(&node.function), style.dim(&place_and_source(node)));
                 writeln!(out, "{figures}  {indent}{}{of_itself}", text.trim_end())?;
             }
             Entry::Rest { nodes, total } => {
@@ -89,10 +89,8 @@ pub fn write_text(
 struct Report<'a> {
     #[serde(flatten)]
     head: Head<'a>,
-    metric: &'static str,
-    total: JsonAmount,
-    without_frames: JsonAmount,
-    peak_at_ns: u64,
+    #[serde(flatten)]
+    figures: Figures,
     /// Callers before callees.
     nodes: Vec<Node<'a>>,
 }
@@ -124,10 +122,7 @@ pub fn write_json(context: &Context<'_>, profile: &Profile, options: &Options, o
     });
     let report = Report {
         head: Head::new("tree", context),
-        metric: options.metric.name(),
-        total: profile.total.of(options.metric).into(),
-        without_frames: profile.bare.of(options.metric).into(),
-        peak_at_ns: profile.peak_at.0,
+        figures: Figures::new(profile, options.metric),
         nodes: nodes.collect(),
     };
     json::write(&report, out)

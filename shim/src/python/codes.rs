@@ -59,6 +59,8 @@ struct Entry {
     number: u32,
     /// Count of deaths at this address when it was described.
     deaths: u32,
+    /// Count of all deaths when the one above was compared last: the counters need not be asked again before it changes.
+    compared: u32,
 }
 
 /// As an entry's number: a code of the interpreter's own, which is not shown.
@@ -89,14 +91,18 @@ impl Codes {
     /// be described.
     #[inline]
     pub fn number(&mut self, ring: &mut Writer, address: usize, offsets: &Offsets) -> Option<u32> {
-        let deaths = counter(address).load(Ordering::Relaxed);
+        let all = deaths();
         if let Ok(place) = self.find(address) {
-            let entry = self.table.as_slice()[place];
-            if entry.deaths == deaths {
+            let entry = &mut self.table.as_mut_slice()[place];
+            if entry.compared == all {
+                return (entry.number != HIDDEN).then(|| entry.number - 1);
+            }
+            if entry.deaths == counter(address).load(Ordering::Relaxed) {
+                entry.compared = all;
                 return (entry.number != HIDDEN).then(|| entry.number - 1);
             }
         }
-        self.describe(ring, address, deaths, offsets)
+        self.describe(ring, address, all, offsets)
     }
 
     /// The entry of this address, or the place where it belongs.
@@ -118,7 +124,8 @@ impl Codes {
     }
 
     #[cold]
-    fn describe(&mut self, ring: &mut Writer, address: usize, deaths: u32, offsets: &Offsets) -> Option<u32> {
+    fn describe(&mut self, ring: &mut Writer, address: usize, compared: u32, offsets: &Offsets) -> Option<u32> {
+        let deaths = counter(address).load(Ordering::Relaxed);
         if self.entries * 2 >= self.table.len() && !self.grow() {
             return None;
         }
@@ -142,7 +149,7 @@ impl Codes {
             self.described += 1;
             self.described
         };
-        let entry = Entry { address, number, deaths };
+        let entry = Entry { address, number, deaths, compared };
         let place = match self.find(address) {
             Ok(place) => place,
             Err(place) => {

@@ -6,12 +6,13 @@
 pub mod allocators;
 mod check;
 mod codes;
+mod marks;
 mod offsets;
 pub mod walk;
 
 use crate::{process, real};
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use heaptide_format::shared::{Unread, option};
 use offsets::Offsets;
 
@@ -20,6 +21,7 @@ static VERSION: AtomicU32 = AtomicU32::new(0);
 static NEVER: AtomicUsize = AtomicUsize::new(0);
 /// The interpreter's word that says that it finalizes; [`NEVER`] without interpreter, and after it has said so.
 static FINALIZING: AtomicPtr<AtomicUsize> = AtomicPtr::new(core::ptr::from_ref(&NEVER).cast_mut());
+static VERIFY: AtomicBool = AtomicBool::new(false);
 /// The function that gives the calling thread's state: [`first_thread_state`] until the first stack has been checked,
 /// then the interpreter's own. So the check costs nothing afterwards.
 static THIS_THREAD_STATE: AtomicUsize = AtomicUsize::new(0);
@@ -54,6 +56,7 @@ pub fn detect() {
         let finalizing = unsafe { runtime.add(offsets.runtime_finalizing).cast::<AtomicUsize>() };
         FINALIZING.store(finalizing.as_ptr(), Ordering::Relaxed);
     }
+    VERIFY.store(process::has_option(option::VERIFY), Ordering::Relaxed);
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
     if process::has_option(option::PYTHON_ALLOCATORS) {
         allocators::prepare();
@@ -149,6 +152,12 @@ pub fn begins_to_finalize() -> bool {
 fn forget_finalizing() -> bool {
     let never = core::ptr::from_ref(&NEVER).cast_mut();
     FINALIZING.swap(never, Ordering::Relaxed) != never
+}
+
+/// Whether every stack is to be read twice, see [`option::VERIFY`].
+#[inline(always)]
+fn verifies() -> bool {
+    VERIFY.load(Ordering::Relaxed)
 }
 
 /// Whether there is an interpreter whose stacks can be read.

@@ -36,6 +36,8 @@ pub struct Offsets {
     pub ascii_data: usize,
     /// Str, other: the characters.
     pub compact_data: usize,
+    /// Where frames keep their evaluation stack. `None`: not in a way that [`super::marks`] can use.
+    pub evaluation: Option<Evaluation>,
     /// Where the interpreter says itself what stands above; `None` before 3.13.
     pub report: Option<Report>,
 }
@@ -60,6 +62,23 @@ pub struct Report {
     pub bytes: usize,
     /// `PyUnicodeObject`.
     pub text: usize,
+}
+
+/// A frame's evaluation stack, in versions where a Python function calls another without a C function between.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation {
+    /// Frame: an int, the number of slots in use (locals included); -1 while the frame runs.
+    pub top: usize,
+    /// Frame: the slots.
+    pub slots: usize,
+    /// Frame: a char, who owns it; 0 the thread, 1 a generator.
+    pub owner: usize,
+    /// Frame: a bool, whether it was called from C, where no entry frame stands between the two.
+    pub is_entry: Option<usize>,
+    /// Code: an int, slots for locals.
+    pub code_locals: usize,
+    /// Code: an int, further slots at most.
+    pub code_stack_size: usize,
 }
 
 /// Str: number of characters.
@@ -102,6 +121,7 @@ pub const PYTHON_3_8: Offsets = Offsets {
     ascii_data: 48,
     compact_data: 72,
     report: None,
+    evaluation: None,
 };
 
 /// 3.9.
@@ -128,6 +148,14 @@ pub const PYTHON_3_11: Offsets = Offsets {
     ascii_data: 48,
     compact_data: 72,
     report: None,
+    evaluation: Some(Evaluation {
+        top: 64,
+        slots: 72,
+        owner: 69,
+        is_entry: Some(68),
+        code_locals: 76,
+        code_stack_size: 68,
+    }),
 };
 
 /// 3.12.
@@ -148,6 +176,14 @@ pub const PYTHON_3_12: Offsets = Offsets {
     ascii_data: 40,
     compact_data: 56,
     report: None,
+    evaluation: Some(Evaluation {
+        top: 64,
+        slots: 72,
+        owner: 70,
+        is_entry: None,
+        code_locals: 72,
+        code_stack_size: 64,
+    }),
 };
 
 /// 3.13.
@@ -167,6 +203,8 @@ pub const PYTHON_3_14: Offsets = Offsets {
     runtime_finalizing: 784,
     entry_frame: Some((74, 3)),
     code_first_instruction: Some(208),
+    // The number of slots in use became a pointer.
+    evaluation: None,
     report: Some(Report { runtime: 3, thread: 22, frame: 31, code: 39, object: 50, kind: 52, bytes: 74, text: 77 }),
     ..PYTHON_3_13
 };

@@ -4,14 +4,19 @@
 //! follows the interpreter's pointers from the innermost frame until it meets a frame of the kept chain, then checks
 //! that this frame and all below still have the same code, instruction and caller. What is unchanged keeps its nodes.
 //!
+//! The check ends at the first frame that bears an intact mark (see [`super::marks`]): whatever is below has not run
+//! since. So it costs the same at any depth, where the version allows marks.
+//!
 //! The check follows only pointers that were just read from live frames, so it is safe whatever was freed meanwhile;
 //! but the *predicted* address of the next frame (from the kept chain, hidden from the compiler's knowledge that it
 //! equals the pointer) lets the processor fetch frames without waiting for each other: about 1 ns a frame.
 
 use super::codes::{self, Codes, read};
-use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, executable};
+use super::marks::Mark;
+use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_14, executable};
 use crate::arch::opaque;
 use crate::memory::Pages;
+use crate::process;
 use crate::ring::Writer;
 use crate::stacks::{Node, Stacks};
 use core::sync::atomic::Ordering;
@@ -26,10 +31,21 @@ struct Link {
     instruction: usize,
     /// The stack up to and with this frame.
     node: Node,
+    /// Number of the code among the thread's, or [`UNKNOWN`].
+    number: u32,
+    /// Tells whether this call has ended since.
+    mark: Mark,
 }
 
+/// No code has this number.
+const UNKNOWN: u32 = u32::MAX;
+
 /// Stands below the outermost frame, as its caller: element 0 of every chain.
-const NO_FRAME: Link = Link { frame: 0, code: 0, instruction: 0, node: 0 };
+const NO_FRAME: Link = Link { frame: 0, code: 0, instruction: 0, node: 0, number: UNKNOWN, mark: Mark::NONE };
+
+/// A check that passes more frames than this marks them, for the next one. Fewer are not worth it: innermost functions
+/// have ended by then.
+const MARKED_FROM: usize = 4;
 
 const PLACES: usize = 1024;
 /// Frames of one stack that are followed: only a broken chain is longer than CPython's own limits let it be.
@@ -45,6 +61,8 @@ pub struct Chain {
     places: [u16; PLACES],
     /// [`codes::deaths`] when the chain was last right.
     deaths: u32,
+    /// Marks written so far.
+    marks: u64,
     /// The codes of the thread.
     codes: Codes,
 }
@@ -56,6 +74,7 @@ impl Default for Chain {
             fresh: Pages::default(),
             places: [0; PLACES],
             deaths: 0,
+            marks: 0,
             codes: Codes::default(),
         }
     }
@@ -90,8 +109,10 @@ struct Python38;
 struct Python310;
 /// 3.11: interpreter frames.
 struct Python311;
-/// 3.12 to 3.15: interpreter frames.
+/// 3.12 and 3.13: interpreter frames.
 struct Python312;
+/// 3.14 and 3.15: the same, but for the evaluation stack.
+struct Python314;
 
 impl Shape for Python38 {
     const ROW: Offsets = PYTHON_3_8;
@@ -104,6 +125,9 @@ impl Shape for Python311 {
 }
 impl Shape for Python312 {
     const ROW: Offsets = PYTHON_3_12;
+}
+impl Shape for Python314 {
+    const ROW: Offsets = PYTHON_3_14;
 }
 
 impl Chain {
@@ -133,14 +157,32 @@ impl Chain {
         }
         match offsets.version {
             0x030B => self.read_from::<Python311>(stacks, ring, top, offsets),
-            0x030C..=0x030F => self.read_from::<Python312>(stacks, ring, top, offsets),
+            0x030C | 0x030D => self.read_from::<Python312>(stacks, ring, top, offsets),
+            0x030E | 0x030F => self.read_from::<Python314>(stacks, ring, top, offsets),
             0x030A => self.read_from::<Python310>(stacks, ring, top, offsets),
             _ => self.read_from::<Python38>(stacks, ring, top, offsets),
         }
     }
 
+    /// The node of the stack whose innermost frame is `top`. With HEAPTIDE_VERIFY the kept chain is not trusted: tracing
+    /// ends if the whole stack, read again, is another.
     #[inline(always)]
     fn read_from<S: Shape>(&mut self, stacks: &mut Stacks, ring: &mut Writer, top: usize, offsets: &Offsets) -> Node {
+        let node = self.read_what_changed::<S>(stacks, ring, top, offsets);
+        if super::verifies() && !self.is_right::<S>(stacks, ring, top, node, offsets) {
+            process::stop(b"heaptide: HEAPTIDE_VERIFY: a stack is not what was kept of it; tracing stops here\n");
+        }
+        node
+    }
+
+    #[inline(always)]
+    fn read_what_changed<S: Shape>(
+        &mut self,
+        stacks: &mut Stacks,
+        ring: &mut Writer,
+        top: usize,
+        offsets: &Offsets,
+    ) -> Node {
         let deaths = codes::deaths();
         // The case of a loop that allocates: the innermost frame is the same, often everything is.
         if let Some(last) = self.links.as_slice().last()
@@ -148,7 +190,10 @@ impl Chain {
             && self.deaths == deaths
         {
             let length = self.links.len();
-            if let Check::Valid(valid) = self.check::<S>(length) {
+            if let Check::Valid { valid, unchanged } = self.check::<S>(length, true) {
+                if length - unchanged > MARKED_FROM {
+                    self.mark(unchanged + 1, length, offsets);
+                }
                 if valid == length {
                     return self.links.as_slice()[length - 1].node;
                 }
@@ -172,6 +217,9 @@ impl Chain {
         if self.links.len() == 0 && !self.links.push(NO_FRAME) {
             return 0;
         }
+        // If a code of the kept chain may have died, another may have taken its address: look at every one again.
+        let codes_live = self.deaths == deaths;
+        self.deaths = deaths;
         let mut frame = top;
         // Links below this may still be met.
         let mut known = self.links.len();
@@ -180,9 +228,17 @@ impl Chain {
         while frame != 0 {
             let place = usize::from(self.places[place_of(frame)]);
             if place < known && self.links.as_slice()[place].frame == frame {
-                match self.check::<S>(place + 1) {
-                    Check::Valid(prefix) => {
-                        (valid, join) = (prefix, place + 1);
+                match self.check::<S>(place + 1, codes_live) {
+                    Check::Valid { valid: prefix, unchanged } => {
+                        join = place + 1;
+                        if !codes_live {
+                            self.forget_codes(join);
+                        } else {
+                            valid = prefix;
+                            if join - unchanged > MARKED_FROM {
+                                self.mark(unchanged + 1, join, offsets);
+                            }
+                        }
                         break;
                     }
                     Check::Broken { at, caller } => {
@@ -204,22 +260,17 @@ impl Chain {
             // SAFETY: `frame` is on the stack of this thread, hence alive.
             frame = unsafe { read(frame, S::PREVIOUS) };
         }
-        if self.deaths != deaths {
-            // A code of the kept chain may have died and another taken its address: look at every one again.
-            self.deaths = deaths;
-            valid = 1;
-        }
         self.rebuild::<S>(stacks, ring, valid, join, offsets)
     }
 
-    /// Compares the first `length` links with the live frames, innermost first. The innermost of them must be on the
-    /// stack.
+    /// Compares the first `length` links with the live frames, innermost first, down to the first that bears an intact
+    /// mark if marks may be `trusted`. The innermost of the links must be on the stack.
     #[inline(always)]
-    fn check<S: Shape>(&self, length: usize) -> Check {
+    fn check<S: Shape>(&self, length: usize, trusted: bool) -> Check {
         let links = &self.links.as_slice()[..length];
         let mut valid = length;
         let mut callers = links.iter().rev();
-        let Some(mut link) = callers.next() else { return Check::Valid(length) };
+        let Some(mut link) = callers.next() else { return Check::Valid { valid, unchanged: 0 } };
         let mut frame = opaque(link.frame);
         let mut index = length;
         for caller_link in callers {
@@ -236,9 +287,78 @@ impl Chain {
             if caller != caller_link.frame {
                 return Check::Broken { at: index, caller };
             }
+            if let Some(evaluation) = &S::ROW.evaluation
+                && link.mark.exists()
+                && trusted
+            {
+                // SAFETY: `caller` is on the stack, as its callee says. The instruction lies in the code, and no code
+                // has died since the chain was read, so it is the code of then.
+                let intact = unsafe {
+                    S::instruction(caller) == caller_link.instruction && link.mark.is_intact(caller, evaluation)
+                };
+                if intact {
+                    return Check::Valid { valid, unchanged: index };
+                }
+            }
             (frame, link) = (predicted, caller_link);
         }
-        Check::Valid(valid)
+        Check::Valid { valid, unchanged: 0 }
+    }
+
+    /// Marks the links from `from` up to `to`, which a check has just passed: all are on the stack.
+    #[cold]
+    #[inline(never)]
+    fn mark(&mut self, from: usize, to: usize, offsets: &Offsets) {
+        let Some(evaluation) = &offsets.evaluation else { return };
+        // The outermost frame is link 1 and has no caller.
+        for index in from.max(2)..to {
+            let links = self.links.as_mut_slice();
+            let (caller, link) = (links[index - 1].frame, &mut links[index]);
+            if link.mark.is_possible() {
+                self.marks += 1;
+                // SAFETY: the check has found both on the stack, and that the one is the other's caller.
+                link.mark = unsafe { Mark::write(link.frame, caller, self.marks, offsets, evaluation) };
+            }
+        }
+    }
+
+    /// Forgets the marks and codes of the links below `to`: what they were written for may be another code by now.
+    fn forget_codes(&mut self, to: usize) {
+        for link in &mut self.links.as_mut_slice()[..to] {
+            (link.number, link.mark) = (UNKNOWN, Mark::NONE);
+        }
+    }
+
+    /// Reads the whole stack again, as if nothing were known of it. Whether that gives what the chain has.
+    #[cold]
+    #[inline(never)]
+    fn is_right<S: Shape>(
+        &mut self,
+        stacks: &mut Stacks,
+        ring: &mut Writer,
+        top: usize,
+        node: Node,
+        offsets: &Offsets,
+    ) -> bool {
+        let mut frame = top;
+        for index in (1..self.links.len()).rev() {
+            let link = self.links.as_slice()[index];
+            if frame == 0 || link.frame != frame {
+                return false;
+            }
+            // SAFETY: on the stack of this thread: reached from its innermost frame.
+            frame = unsafe { read(frame, S::PREVIOUS) };
+        }
+        let mut found = 0;
+        for index in 1..self.links.len() {
+            let frame = self.links.as_slice()[index].frame;
+            // SAFETY: on the stack, as was just found.
+            let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
+            let code = executable(code);
+            let number = self.number_of(ring, frame, code, offsets);
+            found = node_of(stacks, ring, found, number, code, instruction, offsets);
+        }
+        frame == 0 && found == node
     }
 
     /// Makes the chain what the stack is: the links below `valid` stay, those up to `join` are on the stack but have
@@ -263,8 +383,15 @@ impl Chain {
             // SAFETY: all of them are on the stack of this thread.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
             let code = executable(code);
-            node = self.node_of(stacks, ring, node, frame, (code, instruction), offsets);
-            let link = Link { frame, code, instruction, node };
+            // A frame that has only moved on is still the same call, or its mark is gone.
+            let kept = if index < join { self.links.as_slice()[index] } else { NO_FRAME };
+            let number = if kept.code == code && kept.number != UNKNOWN {
+                kept.number
+            } else {
+                self.number_of(ring, frame, code, offsets)
+            };
+            node = node_of(stacks, ring, node, number, code, instruction, offsets);
+            let link = Link { frame, code, instruction, node, number, mark: kept.mark };
             if let Some(slot) = self.links.as_mut_slice().get_mut(index) {
                 *slot = link;
             } else if !self.links.push(link) {
@@ -279,36 +406,41 @@ impl Chain {
         node
     }
 
+    /// The number of a frame's code; [`UNKNOWN`] if the frame is not to be shown, or cannot be: the ring has counted it
+    /// then, or tracing has ended.
     #[inline]
-    fn node_of(
-        &mut self,
-        stacks: &mut Stacks,
-        ring: &mut Writer,
-        parent: Node,
-        frame: usize,
-        (code, instruction): (usize, usize),
-        offsets: &Offsets,
-    ) -> Node {
+    fn number_of(&mut self, ring: &mut Writer, frame: usize, code: usize, offsets: &Offsets) -> u32 {
         if let Some((owner, entry)) = offsets.entry_frame {
-            // SAFETY: a live frame.
+            // SAFETY: a live frame, says our caller.
             if unsafe { read::<u8>(frame, owner) } >= entry {
-                return parent;
+                return UNKNOWN;
             }
         }
-        if code == 0 {
-            return parent;
-        }
-        let place = match offsets.code_first_instruction {
-            // In code units of two bytes; the instruction before the first one gives -1.
-            Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
-            None => instruction as u32 as i32,
-        };
-        // What cannot be described is left out; the ring has counted it or tracing has ended.
-        self.codes
-            .number(ring, code, offsets)
-            .and_then(|number| stacks.python(ring, parent, number, place))
-            .unwrap_or(parent)
+        if code == 0 { UNKNOWN } else { self.codes.number(ring, code, offsets).unwrap_or(UNKNOWN) }
     }
+}
+
+/// The node of a frame called from `parent`, or `parent` for one that is not shown.
+#[inline]
+fn node_of(
+    stacks: &mut Stacks,
+    ring: &mut Writer,
+    parent: Node,
+    number: u32,
+    code: usize,
+    instruction: usize,
+    offsets: &Offsets,
+) -> Node {
+    if number == UNKNOWN {
+        return parent;
+    }
+    let place = match offsets.code_first_instruction {
+        // In code units of two bytes; the instruction before the first one gives -1.
+        Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
+        None => instruction as u32 as i32,
+    };
+    // What cannot be defined is left out; the ring has counted it or tracing has ended.
+    stacks.python(ring, parent, number, place).unwrap_or(parent)
 }
 
 #[inline(always)]
@@ -317,8 +449,9 @@ fn place_of(frame: usize) -> usize {
 }
 
 enum Check {
-    /// This many links from the first on are as they were; all are on the stack.
-    Valid(usize),
+    /// All are on the stack, each called by the one before. The first `valid` are as they were, and so are the first
+    /// `unchanged` without having been looked at.
+    Valid { valid: usize, unchanged: usize },
     /// The frame of link `at` is on the stack, but its caller is another one now.
     Broken { at: usize, caller: usize },
 }

@@ -49,15 +49,21 @@ const NODES: usize = 3;
 impl Recording {
     /// Of `python app.py`, with one process and one thread.
     pub fn new() -> Self {
-        Self::with(false)
+        Self::with(false, 0x308)
+    }
+
+    /// The same of this version of Python, `major << 8 | minor`.
+    #[allow(dead_code, reason = "the tests of the binary use it")]
+    pub fn of_python(version: u16) -> Self {
+        Self::with(false, version)
     }
 
     /// Without event blocks.
     pub fn aggregate() -> Self {
-        Self::with(true)
+        Self::with(true, 0x308)
     }
 
-    fn with(aggregate: bool) -> Self {
+    fn with(aggregate: bool, python: u16) -> Self {
         let mut recording = Self {
             file: header::header().to_vec(),
             definitions: Definitions::default(),
@@ -85,7 +91,7 @@ impl Recording {
             ..RunInfo::default()
         };
         recording.block(BlockKind::Run, &encode_meta(&run));
-        recording.process(4_000, 0x308);
+        recording.process(4_000, python);
         recording.thread(ImageIndex(0));
         recording
     }
@@ -139,12 +145,18 @@ impl Recording {
         }
     }
 
-    /// A stack of (function, file, line), outermost first.
+    /// A stack of (function, file, line), outermost first. Each function begins in its line.
     pub fn stack(&mut self, frames: &[(&str, &str, u32)]) -> StackId {
+        let frames: Vec<_> = frames.iter().map(|(function, file, line)| (*function, *file, *line, *line)).collect();
+        self.stack_of(&frames)
+    }
+
+    /// A stack of (function, file, first line of the function, line), outermost first.
+    pub fn stack_of(&mut self, frames: &[(&str, &str, u32, u32)]) -> StackId {
         let mut stack = StackId::EMPTY;
-        for (function, file, line) in frames {
+        for (function, file, first_line, line) in frames {
             let (name, file) = (self.string(function), self.string(file));
-            let code = CodeDef { name, file, first_line: *line };
+            let code = CodeDef { name, file, first_line: *first_line };
             self.definitions.codes.push(code);
             let code = CodeId(self.next(CODES));
             stack = self.node(stack, FrameDef::Python { code, line: *line, column: 0 });

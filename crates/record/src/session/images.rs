@@ -85,6 +85,7 @@ impl Session {
             heap: heap::Heap::default(),
             modules: Default::default(),
             process: Watched::new(pid),
+            forked: announcement.forked,
             ended: false,
         });
         // The image is in the account even if it never allocates.

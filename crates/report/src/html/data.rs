@@ -7,7 +7,7 @@
 //! | `version` | [`VERSION`]; the script refuses any other |
 //! | `title`, `facts`, `warnings` | texts; a fact is `[label, value]` |
 //! | `strings` | the strings of `frames`, each once |
-//! | `frames` | columns `function`, `file` (indices in `strings`), `line` (0: not known), `kind` (number of `FrameKind`) |
+//! | `frames` | columns `function`, `file`, `package`, `source` (indices in `strings`), `line` (0: not known), `kind` (number of `FrameKind`) |
 //! | `nodes` | columns `back` (how many nodes before this one its parent is; 0: none), `frame` |
 //! | `metrics` | `key`, `label`, columns `node`, `bytes`, `counts`; `before`: the same three columns, or null |
 //! | `default_metric` | index in `metrics` |
@@ -26,7 +26,7 @@ use serde_json::ser::Formatter;
 use super::FlamePage;
 
 /// Version of the data; `DATA_VERSION` in `assets/data.js` is the same number.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 #[derive(Serialize)]
 struct PageData<'a> {
@@ -49,6 +49,8 @@ struct PageData<'a> {
 struct FrameColumns {
     function: Vec<usize>,
     file: Vec<usize>,
+    package: Vec<usize>,
+    source: Vec<usize>,
     line: Vec<u32>,
     kind: Vec<u8>,
 }
@@ -112,6 +114,8 @@ pub(super) fn to_json(page: &FlamePage) -> io::Result<String> {
     let frames = FrameColumns {
         function: page.frames.iter().map(|frame| intern(&*frame.function)).collect(),
         file: page.frames.iter().map(|frame| intern(&*frame.file)).collect(),
+        package: page.frames.iter().map(|frame| intern(&*frame.package)).collect(),
+        source: page.frames.iter().map(|frame| intern(&*frame.source)).collect(),
         line: page.frames.iter().map(|frame| frame.line).collect(),
         kind: page.frames.iter().map(|frame| frame.kind as u8).collect(),
     };

@@ -129,6 +129,8 @@ fn frames(dice: &mut Dice) -> (Vec<PageFrame>, Vec<usize>) {
         file: "/srv/shop/jobs/__main__.py".into(),
         line: 14,
         kind: FrameKind::Project,
+        package: "jobs".into(),
+        source: "main()".into(),
     };
     let (mut frames, mut parts) = (vec![module], vec![0]);
     for (part, &(kind, place, files, functions)) in PARTS.iter().enumerate() {
@@ -138,7 +140,16 @@ fn frames(dice: &mut Dice) -> (Vec<PageFrame>, Vec<usize>) {
             let line_known = !matches!(kind, FrameKind::Native | FrameKind::Unknown);
             for _ in 0..if line_known { 3 } else { 1 } {
                 let line = if line_known { 10 + dice.roll(900) as u32 } else { 0 };
-                frames.push(PageFrame { function: (*function).into(), file: file.as_str().into(), line, kind });
+                let (package, source) =
+                    (files[0].split('/').next().unwrap_or(""), if line > 0 { "rows = load(path)" } else { "" });
+                frames.push(PageFrame {
+                    function: (*function).into(),
+                    file: file.as_str().into(),
+                    line,
+                    kind,
+                    package: package.into(),
+                    source: source.into(),
+                });
                 parts.push(part);
             }
         }
@@ -224,6 +235,8 @@ pub(super) fn hostile_page() -> FlamePage {
     for (index, frame) in page.frames.iter_mut().enumerate() {
         frame.function = texts[index % texts.len()].into();
         frame.file = texts[(index + 3) % texts.len()].into();
+        frame.package = texts[(index + 5) % texts.len()].into();
+        frame.source = texts[(index + 6) % texts.len()].into();
     }
     page.title = texts.concat();
     page.facts = texts.map(|text| (text.to_owned(), text.to_owned())).into();
