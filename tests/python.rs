@@ -1,19 +1,19 @@
 //! Python stacks: function and line of every frame, on every version that is there.
 //!
 //! Two kinds of expectation: some stacks literally, and for each script all of them as the interpreter itself tells them
-//! (fixtures/programs/oracle.py), in a run of its own without heaptide.
+//! (fixtures/oracle.py), in a run of its own without heaptide.
 
-use crate::traced::{Python, Run, Traced, fixture, pythons};
+use crate::traced::{Python, Run, Traced, What, fixture, pythons};
 use heaptide_format::allocator::Allocator;
 use std::collections::BTreeMap;
 
 /// What the interpreter says: for each size of a bytearray the stacks it came from, and how often.
-fn told_by_the_interpreter(
+pub fn told_by_the_interpreter(
     script: &str,
     arguments: &[&str],
     python: &Python,
 ) -> BTreeMap<u64, BTreeMap<String, usize>> {
-    let told = Traced::python("oracle.py", python)
+    let told = Traced::python("../oracle.py", python)
         .args([fixture(script)])
         .args(arguments)
         .env("PYTHONIOENCODING", "utf-8")
@@ -36,7 +36,8 @@ pub fn check(script: &str, arguments: &[&str], python: &Python) -> Run {
     run.exits(0);
     for (size, stacks) in &expected {
         let mut found: BTreeMap<String, usize> = BTreeMap::new();
-        for step in run.of_size(*size) {
+        // A module whose source happens to be of this size, read by the import system, is no bytearray.
+        for step in run.of_size(*size).iter().filter(|step| !step.stack[0].starts_with("get_data:")) {
             *found.entry(step.stack.join(" < ")).or_default() += 1;
         }
         assert_eq!(&found, stacks, "blocks of {size} bytes on 3.{}", python.minor);
@@ -101,7 +102,7 @@ fn generators_and_coroutines() {
         assert_eq!(run.stack_of(11_501), "generates:12 < delegates:11 < <module>:29");
         assert!(run.stack_of(11_301).starts_with("inner:15 < middle:17 < outer:22 < "), "{}", run.stack_of(11_301));
         assert!(run.stack_of(11_401).starts_with("counts:19 < outer:23 < "), "{}", run.stack_of(11_401));
-        assert!(run.stack_of(11_601).starts_with("inner:15 < _run:"), "{}", run.stack_of(11_601));
+        assert!(run.stack_of(11_601).starts_with("inner:15 < Task < _run:"), "{}", run.stack_of(11_601));
     }
 }
 
@@ -132,8 +133,10 @@ fn line_tables() {
 fn deep_recursion() {
     for python in pythons() {
         // Each level of Python takes a piece of the C stack up to 3.10; the thread's has room for it.
-        for depth in [900, 3_000] {
-            let run = check("deep.py", &[&depth.to_string()], python);
+        for (depth, through_c) in [(900, false), (10_000, false), (700, true)] {
+            let text = depth.to_string();
+            let arguments: &[&str] = if through_c { &[&text, "through C"] } else { &[&text] };
+            let run = check("deep.py", arguments, python);
             let stack = &run.of_size(12_345)[0].stack;
             // `bottom`, all the levels, `main`, and three of the threading module.
             assert_eq!(stack.len(), 1 + depth + 1 + 1 + 3, "on 3.{}", python.minor);
@@ -163,12 +166,16 @@ fn what_is_kept_of_a_stack_is_what_it_is() {
 #[test]
 fn code_objects_that_die_are_not_taken_for_others() {
     for python in pythons() {
-        let run = Traced::python("dying.py", python).record();
-        for number in 1..=3_000_u64 {
-            let caller = if number % 2 == 1 { "calls:7" } else { "calls_too:11" };
-            let stack = format!("number_{number}:{number} < {caller} < <module>:19");
-            assert_eq!(run.stack_of(200_001 + 16 * number), stack);
-            assert_eq!(run.stack_of(200_009 + 16 * number), format!("<module>:1 < {stack}"));
+        let run = Traced::python("dying.py", python).args(["10000"]).record();
+        let mut found: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+        for step in run.steps().iter().filter(|step| step.what == What::Allocated) {
+            found.entry(step.bytes).or_default().push(step.stack.join(" < "));
+        }
+        for number in 1..=10_000_u64 {
+            let caller = if number % 2 == 1 { "calls:8" } else { "calls_too:12" };
+            let stack = format!("number_{number}:{number} < {caller} < <module>:20");
+            assert_eq!(found[&(200_001 + 16 * number)], [stack.as_str()]);
+            assert_eq!(found[&(200_009 + 16 * number)], [format!("<module>:1 < {stack}")]);
         }
     }
 }
@@ -256,7 +263,6 @@ fn other_allocators_of_the_interpreter() {
 }
 
 #[test]
-#[ignore = "known bug: what the debug allocator gave before the wrappers were there is released at another address"]
 fn the_debug_allocator_contradicts_nothing() {
     for python in pythons() {
         let functions = Traced::python("functions.py", python).options(["--python-allocators"]);

@@ -2,7 +2,8 @@
 # Passes the tests, after installing what they need:
 #
 #   Debian packages     with apt-get, as root or through sudo; without, the tests that need them are skipped
-#   memray              in a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/heaptide-tests, to compare with
+#   memray              for each Python, in virtual environments under ${XDG_CACHE_HOME:-~/.cache}/heaptide-tests, to
+#                       compare with; beside it greenlet, gevent and coverage, whose programs are traced
 #   Python 3.14, 3.15   and debug builds, from Debian's next suite, under the same folder (tests/interpreters.sh)
 #   playwright-core     with npm, in tests/page/node_modules, for the page in a browser
 #   cargo-fuzz          with cargo, to fuzz the reader of captures for a while
@@ -45,17 +46,29 @@ install_packages() {
         echo "some could not be installed (see $cache/apt.log); tests that need them are skipped"
 }
 
+# memray for each Python that is there, without what only its reports need: it is compared by its library. About 5 s each.
 make_environment() {
-    python=$cache/venv/bin/python
-    if ! "$python" -c 'import memray' 2> /dev/null; then
-        say "installing memray"
-        { /usr/bin/env python3 -m venv --clear "$cache/venv" && "$python" -m pip install -q memray; } \
-            > "$cache/pip.log" 2>&1 || {
-            echo "memray could not be installed (see $cache/pip.log); the comparison with it is skipped"
-            return 0
-        }
-    fi
-    export HEAPTIDE_MEMRAY_PYTHON="$python"
+    pip=$cache/venv/bin/python
+    "$pip" -m pip --version > /dev/null 2>&1 || /usr/bin/env python3 -m venv --clear "$cache/venv" > "$cache/pip.log" 2>&1 ||
+        { echo "no virtual environment could be made (see $cache/pip.log); the comparison with memray is skipped"; return 0; }
+    HEAPTIDE_MEMRAY_PYTHON=
+    for python in "$HOME"/.pyenv/versions/3.*/bin/python3 /usr/bin/python3; do
+        version=$("$python" -c 'import sys; print(*sys.version_info[:3], sep=".")' 2> /dev/null) || continue
+        case $version in 3.[89].* | 3.1[0-3].*) ;; *) continue ;; esac
+        environment=$cache/memray-$version
+        if ! "$environment/bin/python" -c 'import memray, greenlet, gevent, coverage' 2> /dev/null; then
+            say "installing memray, greenlet, gevent and coverage for Python $version"
+            { "$python" -m venv --clear --without-pip "$environment" &&
+                timeout 60 "$pip" -m pip --python "$environment/bin/python" install -q --no-deps \
+                    memray rich typing_extensions greenlet gevent zope.event zope.interface coverage
+            } > "$cache/pip.log" 2>&1 || {
+                echo "memray could not be installed (see $cache/pip.log); it is not compared with on Python $version"
+                continue
+            }
+        fi
+        HEAPTIDE_MEMRAY_PYTHON=$HEAPTIDE_MEMRAY_PYTHON:$environment/bin/python
+    done
+    export HEAPTIDE_MEMRAY_PYTHON="${HEAPTIDE_MEMRAY_PYTHON#:}"
 }
 
 test_page() {

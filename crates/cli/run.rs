@@ -8,6 +8,7 @@ use heaptide_report::units::{count, size as bytes};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::num::NonZeroU32;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -42,6 +43,9 @@ pub struct Args {
     /// Keep no events, only totals, peak and leaks by stack: a small file however long the run
     #[arg(long)]
     aggregate: bool,
+    /// Keep only the N innermost Python frames of each stack
+    #[arg(long, value_name = "N")]
+    max_depth: Option<NonZeroU32>,
     /// Trace only the command itself, not the processes it starts
     #[arg(long)]
     no_follow: bool,
@@ -74,6 +78,7 @@ pub fn execute(args: Args) -> Result<u8, CliError> {
         follow: !args.no_follow,
         verify: std::env::var_os("HEAPTIDE_VERIFY").is_some_and(|value| value == "1"),
         aggregate: args.aggregate,
+        max_depth: args.max_depth,
         version: env!("CARGO_PKG_VERSION").into(),
     };
     let quiet = args.quiet;
@@ -218,6 +223,9 @@ fn report(outcome: &Outcome, output: &Path, quiet: bool) {
             count(tracer.refused),
             count(tracer.inconsistent)
         );
+    }
+    if tracer.cut_stacks > 0 {
+        eprintln!("  cut: the stacks of {} events, whose outermost frames are missing", count(tracer.cut_stacks));
     }
     eprintln!("  next: heaptide flamegraph {name}    (or summary, leaks, stats, tree)");
 }

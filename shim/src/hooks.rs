@@ -10,7 +10,7 @@
 
 use crate::events;
 use crate::native;
-use crate::python::allocators;
+use crate::python::{allocators, domains};
 use crate::real::{self, bootstrap};
 use crate::thread;
 use core::ffi::{c_int, c_void};
@@ -37,27 +37,20 @@ pub fn release(block: *mut c_void, real: impl FnOnce()) {
         return real();
     }
     // Held to the end: what the allocator unmaps in here is not the program's.
-    let Some(mut guard) = thread::enter() else { return real() };
+    let Some(mut guard) = thread::enter() else {
+        let _within = domains::release_within(block as usize);
+        return real();
+    };
     events::releasing(&mut guard, block as usize);
     real();
 }
 
-/// What a reallocation to zero bytes does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum ZeroSize {
-    /// It releases the block and gives null.
-    MayRelease,
-    /// It gives a block of no bytes.
-    IsABlock,
-}
-
-/// A call that reallocates. A null `old` makes it an allocation.
+/// A call that reallocates. A null `old` makes it an allocation; a `size` of zero may release the block and give null.
 #[inline(always)]
 pub fn reallocate(
     reallocator: Reallocator,
     old: *mut c_void,
     size: usize,
-    zero: ZeroSize,
     caller: usize,
     real: impl FnOnce() -> *mut c_void,
 ) -> *mut c_void {
@@ -67,7 +60,7 @@ pub fn reallocate(
     let Some(mut guard) = thread::enter() else { return real() };
     events::reallocating(&mut guard, old as usize);
     let block = real();
-    if block.is_null() && !(size == 0 && zero == ZeroSize::MayRelease) {
+    if block.is_null() && size != 0 {
         events::reallocation_failed(&mut guard, reallocator);
     } else {
         events::reallocated(&mut guard, reallocator, block as usize, size, caller);
@@ -97,7 +90,7 @@ pub unsafe extern "C" fn realloc(old: *mut c_void, size: usize, caller: usize) -
         return leave_bootstrap(old, size, caller);
     }
     // SAFETY: passed on unchanged, so our caller's promise is the one realloc needs.
-    reallocate(Reallocator::Realloc, old, size, ZeroSize::MayRelease, caller, || unsafe { real::realloc(old, size) })
+    reallocate(Reallocator::Realloc, old, size, caller, || unsafe { real::realloc(old, size) })
 }
 
 /// See [`malloc`].
@@ -110,9 +103,7 @@ pub unsafe extern "C" fn reallocarray(old: *mut c_void, count: usize, size: usiz
         return leave_bootstrap(old, bytes, caller);
     }
     // SAFETY: passed on unchanged.
-    reallocate(Reallocator::ReallocArray, old, bytes, ZeroSize::MayRelease, caller, || unsafe {
-        real::reallocarray(old, count, size)
-    })
+    reallocate(Reallocator::ReallocArray, old, bytes, caller, || unsafe { real::reallocarray(old, count, size) })
 }
 
 /// A block from the time before the real functions were known moves to the real heap.

@@ -103,6 +103,25 @@ pub fn complain(message: &[u8]) {
     unsafe { syscall(number::WRITE, [2, message.as_ptr() as usize, message.len(), 0, 0, 0]) };
 }
 
+/// The calling thread's name, as the kernel knows it.
+pub fn thread_name(buffer: &mut [u8; 16]) -> &[u8] {
+    // SAFETY: the kernel writes 16 bytes at most, with a NUL.
+    unsafe { syscall(number::PRCTL, [libc::PR_GET_NAME as usize, buffer.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
+    &buffer[..end]
+}
+
+/// The word at `address` of this process, which need not be there: `None` then, and where the kernel does not help.
+pub fn read_word(address: usize) -> Option<usize> {
+    let mut word = 0usize;
+    let (mut here, there) = ([(&raw mut word) as usize, size_of::<usize>()], [address, size_of::<usize>()]);
+    let process = process_id() as usize;
+    let arguments = [process, here.as_mut_ptr() as usize, 1, there.as_ptr() as usize, 1, 0];
+    // SAFETY: the kernel writes at most one word to `word`, and looks itself whether it can read at `address`.
+    let result = unsafe { syscall(number::PROCESS_VM_READV, arguments) };
+    (result == size_of::<usize>() as isize).then_some(word)
+}
+
 /// Ends the process: only for our own bugs.
 pub fn die() -> ! {
     complain(b"heaptide: internal error in the traced process\n");

@@ -22,11 +22,15 @@ const UNTRACED: usize = 1;
 /// Values of [`Thread::word`]. Zero is what a forked child finds.
 const IDLE: u32 = 1;
 const BUSY: u32 = 2;
+/// In the wrapped function of one of Python's domains: see [`Guard::serve`].
+const SERVING: u32 = 3;
 
 /// A traced thread.
 #[repr(C)]
 pub struct Thread {
     word: u32,
+    /// While the word is `SERVING`: the address of the block that is released or moved.
+    serving: usize,
     /// Rounds of thread-exit destructors this state has seen.
     exit_rounds: u32,
     ring_index: usize,
@@ -91,6 +95,82 @@ impl Drop for Guard {
     #[inline(always)]
     fn drop(&mut self) {
         self.0.word = IDLE;
+    }
+}
+
+impl Guard {
+    /// Gives the guard up for the time in which the wrapped domain releases or moves the block of this address, which is
+    /// recorded. Nothing can be recorded then but what [`within`] lends a guard for.
+    #[inline(always)]
+    pub fn serve(self, address: usize) -> Serving {
+        let mut serving = Serving(NonNull::from(&mut *self.0));
+        core::mem::forget(self);
+        // SAFETY: the guard was the only reference to the state of this thread; it is gone.
+        let thread = unsafe { serving.0.as_mut() };
+        thread.serving = address;
+        thread.word = SERVING;
+        serving
+    }
+}
+
+/// A guard given up by [`Guard::serve`].
+pub struct Serving(NonNull<Thread>);
+
+impl Serving {
+    /// Takes the guard again.
+    #[inline(always)]
+    pub fn end(self) -> Guard {
+        let mut state = self.0;
+        core::mem::forget(self);
+        // SAFETY: the state of this thread, which is never unmapped. No guard exists: `within` has
+        // ended the one it lent, and `enter` gives none while the word says `SERVING`.
+        let thread = unsafe { state.as_mut() };
+        thread.word = BUSY;
+        Guard(thread)
+    }
+}
+
+impl Drop for Serving {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: as in `end`.
+        unsafe { self.0.as_mut() }.word = IDLE;
+    }
+}
+
+/// Lends a guard for a block that is released within a call of a domain that serves another block; from then on it is
+/// this one that is served, until what is returned is dropped. `None`, and nothing done, if this thread is in no such
+/// call, or serves this block already.
+pub fn within(address: usize, action: impl FnOnce(&mut Guard)) -> Option<Within> {
+    let word = arch::thread_word();
+    if word <= UNTRACED {
+        return None;
+    }
+    // SAFETY: as in `enter`; while the word says `SERVING` no guard exists.
+    let thread = unsafe { &mut *(word as *mut Thread) };
+    if thread.word != SERVING || thread.serving == address {
+        return None;
+    }
+    let within = Within { thread: NonNull::from(&mut *thread), served: thread.serving };
+    thread.word = BUSY;
+    let mut guard = Guard(thread);
+    action(&mut guard);
+    // The word stays at what `serve` has written: the call that serves the other block is still under way.
+    core::mem::forget(guard.serve(address));
+    Some(within)
+}
+
+/// A block that is served within a call that serves another: see [`within`].
+pub struct Within {
+    thread: NonNull<Thread>,
+    /// The address of the other.
+    served: usize,
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        // SAFETY: the state of this thread, for which no guard exists: see `Serving::end`.
+        unsafe { self.thread.as_mut() }.serving = self.served;
     }
 }
 
@@ -255,6 +335,7 @@ fn fresh(
     let thread = pages.cast::<Thread>();
     let value = Thread {
         word: BUSY,
+        serving: 0,
         exit_rounds: 0,
         ring_index: 0,
         claim: 0,
@@ -351,6 +432,19 @@ extern "C" fn thread_exits(state: *mut c_void) {
         set_exit_destructor(state);
         return;
     }
+    say_name(fields);
     process::control().ring_states[fields.ring_index].store(ring_state::EXITING, Ordering::Release);
     fields.process.pool.give(thread);
+}
+
+/// The thread's last name, which nobody can ask for once it is gone: the collector looks only once a second.
+fn say_name(thread: &mut Thread) {
+    let mut name = [0; 16];
+    let name = sys::thread_name(&mut name);
+    if thread.word == IDLE && !name.is_empty() {
+        // A signal handler that allocates now passes untraced, as in a hook.
+        thread.word = BUSY;
+        thread.ring.put_blob(BlobKind::ThreadName, &[name]);
+        thread.word = IDLE;
+    }
 }

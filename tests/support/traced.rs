@@ -405,6 +405,8 @@ pub struct Step {
     pub stack: Vec<String>,
     /// Number of its process.
     pub image: usize,
+    /// Number of the block: no other that lives at the same time in this process has it.
+    pub slot: u32,
 }
 
 /// A recorded run. Shows itself when its test fails.
@@ -665,7 +667,7 @@ fn replayed(capture: &Capture, path: &Path) -> Vec<Step> {
             _ => return Ok(()),
         };
         for event in events.map_while(Result::ok) {
-            let (what, allocator, bytes, stack) = match event {
+            let (what, slot, (allocator, bytes, stack)) = match event {
                 Event::Thread(index) => {
                     image = names.thread(index).expect("a defined thread").image.index();
                     continue;
@@ -675,27 +677,29 @@ fn replayed(capture: &Capture, path: &Path) -> Vec<Step> {
                     continue;
                 }
                 Event::Allocated { allocator, size, stack } => {
-                    live.insert((image, slots[image].take().0), (allocator, size, stack));
-                    (What::Allocated, allocator, size, stack)
+                    let slot = slots[image].take();
+                    live.insert((image, slot.0), (allocator, size, stack));
+                    (What::Allocated, slot, (allocator, size, stack))
                 }
                 Event::Freed { slot } => {
                     slots[image].give(slot);
-                    let (allocator, size, stack) = live.remove(&(image, slot.0)).expect("a live block is freed");
-                    (What::Freed, allocator, size, stack)
+                    (What::Freed, slot, live.remove(&(image, slot.0)).expect("a live block is freed"))
                 }
                 Event::Reallocated { slot, allocator, size, stack } => {
                     let before = live.insert((image, slot.0), (allocator, size, stack));
-                    (What::Reallocated(before.expect("a live block is reallocated").1), allocator, size, stack)
+                    let before = before.expect("a live block is reallocated").1;
+                    (What::Reallocated(before), slot, (allocator, size, stack))
                 }
                 Event::Shrunk { slot, bytes } => {
                     let block = live.get_mut(&(image, slot.0)).expect("a live mapping is shrunk");
                     block.1 -= bytes;
-                    (What::Shrunk, block.0, bytes, block.2)
+                    (What::Shrunk, slot, (block.0, bytes, block.2))
                 }
                 Event::Clock(_) | Event::FreedUnknown | Event::ProgramEnded(_) => continue,
             };
             let ((function, file), stack) = (place_of(stack), labelled(stack));
-            steps.push(Step { what, allocator, bytes, function, file, stack, image });
+            let slot = slot.0;
+            steps.push(Step { what, allocator, bytes, function, file, stack, image, slot });
         }
         Ok(())
     };

@@ -92,7 +92,8 @@ pub struct Control {
     /// Process id, as it sees itself, of the first process that was traced; 0 before. Without [`option::FOLLOW`] no
     /// other one is. Set by that process.
     pub first_process: AtomicU32,
-    /// Most frames that are read per stack; 0: the shim's own limit.
+    /// Most Python frames of a stack, the innermost ones; 0: the shim's own limit. Written by the collector before any
+    /// target starts.
     pub max_depth: u32,
     /// Next stamp, where the processor's clock is too coarse to order events (aarch64). Taken by adding 1.
     pub stamps: AtomicU64,
@@ -181,7 +182,7 @@ pub struct RingHeader {
     pub waits: AtomicU64,
     /// Events of this thread that were lost: stack or event that could not be kept. Written by the thread.
     pub lost: AtomicU64,
-    /// Stacks cut at the depth limit. Written by the thread.
+    /// Events whose stack was cut: at [`Control::max_depth`] or the shim's own limits. Written by the thread.
     pub cut: AtomicU64,
     /// Events that have neither a Python nor a native frame. Written by the thread.
     pub bare: AtomicU64,

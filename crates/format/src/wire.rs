@@ -77,7 +77,7 @@ pub enum BlobKind {
     Image = 1,
     /// A mapped object: `start u64, end u64, file offset u64`, then its path to the end.
     Module = 2,
-    /// The name of the writing thread, to the end.
+    /// The name of the writing thread as it is about to end, to the end. Before, the collector reads it from /proc.
     ThreadName = 3,
 }
 

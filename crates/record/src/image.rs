@@ -1,6 +1,6 @@
 //! What the collector knows of an image, and of a thread that writes to a ring.
 
-use crate::dictionary::CodeObject;
+use crate::dictionary::{CodeObject, Dictionary};
 use crate::heap::{Heap, Pending};
 use crate::process::Watched;
 use heaptide_analyze::tally::{Recent, RowId};
@@ -119,6 +119,16 @@ impl Ring {
         *self = Self { claims, image, words: std::mem::take(&mut self.words), ..Self::new(self.header) };
         self.words.clear();
         self.nodes.push(Node { stack: StackId::EMPTY, row: None });
+    }
+
+    /// Notes the thread's name, if it is known and has another one now.
+    pub fn rename(&mut self, name: String, dictionary: &mut Dictionary) {
+        if let Some(thread) = self.thread
+            && name != self.name
+        {
+            dictionary.name_thread(thread, &name);
+            self.name = name;
+        }
     }
 
     /// Whether all words that were taken have been read.

@@ -19,11 +19,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Makes the shared memory of a new run with these [`shared::option`] bits.
+    /// Makes the shared memory of a new run with these [`shared::option`] bits and this [`Control::max_depth`].
     ///
     /// # Errors
     /// What the kernel says if it has no memory file or no address space for it.
-    pub fn create(options: u32) -> io::Result<Self> {
+    pub fn create(options: u32, max_depth: u32) -> io::Result<Self> {
         let name = CString::new("heaptide")?;
         // SAFETY: `name` ends with NUL.
         let descriptor = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
@@ -41,6 +41,7 @@ impl Shared {
         fields.magic = MAGIC;
         fields.layout = LAYOUT;
         fields.options = options;
+        fields.max_depth = max_depth;
         fields.collector_pid = std::process::id();
         fields.next_image = 1.into();
         fields.stamps = 1.into();

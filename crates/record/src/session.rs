@@ -47,6 +47,8 @@ pub struct Options {
     pub verify: bool,
     /// Write no events, only the summary.
     pub aggregate: bool,
+    /// Most Python frames of a stack, the innermost ones; `None`: all.
+    pub max_depth: Option<std::num::NonZeroU32>,
     /// Version of heaptide, for the capture.
     pub version: String,
 }
@@ -105,7 +107,8 @@ pub fn record(
     let bits = if options.python_allocators { option::PYTHON_ALLOCATORS } else { 0 }
         | if options.follow { option::FOLLOW } else { 0 }
         | if options.verify { option::VERIFY } else { 0 };
-    let shared = Shared::create(bits).map_err(RecordError::Prepare)?;
+    let shared =
+        Shared::create(bits, options.max_depth.map_or(0, std::num::NonZeroU32::get)).map_err(RecordError::Prepare)?;
     let mut command = vec![options.name.to_string_lossy().into_owned()];
     command.extend(target.arguments.iter().map(|argument| argument.to_string_lossy().into_owned()));
     let run = RunInfo {

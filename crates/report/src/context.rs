@@ -32,6 +32,10 @@ impl<'a> Context<'a> {
             warnings
                 .push(format!("{} processes could not be traced and are not in the figures", count(tracer.refused)));
         }
+        if tracer.cut_stacks > 0 {
+            let events = count(tracer.cut_stacks);
+            warnings.push(format!("the stacks of {events} events were cut: their outermost frames are missing"));
+        }
         warnings.extend(profile.into_iter().flat_map(|profile| profile.notes.iter().cloned()));
         Self { file, capture, warnings, pid }
     }

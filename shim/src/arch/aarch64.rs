@@ -139,6 +139,8 @@ pub mod number {
     pub const GETTID: i64 = 178;
     pub const FUTEX: i64 = 98;
     pub const OPENAT: i64 = 56;
+    pub const PRCTL: i64 = 167;
+    pub const PROCESS_VM_READV: i64 = 270;
     pub const READLINKAT: i64 = 78;
     pub const CLOCK_GETTIME: i64 = 113;
     pub const EXIT_GROUP: i64 = 94;

@@ -153,6 +153,8 @@ pub mod number {
     pub const GETTID: i64 = 186;
     pub const FUTEX: i64 = 202;
     pub const OPENAT: i64 = 257;
+    pub const PRCTL: i64 = 157;
+    pub const PROCESS_VM_READV: i64 = 310;
     pub const READLINKAT: i64 = 267;
     pub const CLOCK_GETTIME: i64 = 228;
     pub const EXIT_GROUP: i64 = 231;

@@ -4,9 +4,11 @@
 //! Installed from the hook of the first arena's `mmap`, or when the calling thread first has an interpreter state. The
 //! interpreter has chosen its allocators by then, has one thread, and imports nothing yet. Wrapping means copying
 //! twenty words: no lock, no allocation, so it may be done inside a hook. Blocks that the interpreter got before are
-//! released through the wrappers as well; whichever function gave a block, the wrapped allocator takes it back.
+//! released through the wrappers as well; whichever function gave a block, the wrapped allocator takes it back. Where
+//! the interpreter's debug hooks are on, blocks are filed under another address than the program's: [`debug_hooks`].
 
-use crate::hooks;
+use super::debug_hooks::{self, Headers};
+use super::domains;
 use crate::{native, process, real};
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
@@ -17,19 +19,26 @@ use heaptide_format::wire::Reallocator;
 /// `PyMemAllocatorEx`, the same in all versions.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Domain {
-    context: *mut c_void,
-    malloc: unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void,
+pub(super) struct Domain {
+    pub context: *mut c_void,
+    pub malloc: unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void,
     calloc: unsafe extern "C" fn(*mut c_void, usize, usize) -> *mut c_void,
     realloc: unsafe extern "C" fn(*mut c_void, *mut c_void, usize) -> *mut c_void,
     free: unsafe extern "C" fn(*mut c_void, *mut c_void),
 }
 
-struct Saved(UnsafeCell<Option<Domain>>);
+/// What was there before the wrappers.
+struct Wrapped {
+    domains: [Domain; 3],
+    /// What the blocks of the debug hooks have in front; `None` without these hooks.
+    headers: Option<Headers>,
+}
+
+struct Saved(UnsafeCell<Option<Wrapped>>);
 // SAFETY: written by `install` before the wrappers that read it can be called, and never again.
 unsafe impl Sync for Saved {}
 
-static SAVED: [Saved; 3] = [const { Saved(UnsafeCell::new(None)) }; 3];
+static SAVED: Saved = Saved(UnsafeCell::new(None));
 static GET: AtomicUsize = AtomicUsize::new(0);
 static SET: AtomicUsize = AtomicUsize::new(0);
 
@@ -67,66 +76,97 @@ pub fn install() {
     if STATUS.compare_exchange(WANTED, INSTALLED, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }
-    let wrappers = [wrapper::<0>(), wrapper::<1>(), wrapper::<2>()];
-    for (number, (saved, mut wrapper)) in SAVED.iter().zip(wrappers).enumerate() {
-        // SAFETY: PyMem_GetAllocator(domain, allocator*) and PyMem_SetAllocator likewise copy a structure of this layout;
-        // the interpreter runs in one thread so far.
-        unsafe {
-            let get: unsafe extern "C" fn(c_int, *mut Domain) = core::mem::transmute(GET.load(Ordering::Relaxed));
-            let set: unsafe extern "C" fn(c_int, *mut Domain) = core::mem::transmute(SET.load(Ordering::Relaxed));
-            let mut domain = core::mem::MaybeUninit::uninit();
-            get(number as c_int, domain.as_mut_ptr());
-            *saved.0.get() = Some(domain.assume_init());
-            set(number as c_int, &raw mut wrapper);
-        }
+    // SAFETY: PyMem_GetAllocator(domain, allocator*) and PyMem_SetAllocator likewise, as `prepare` found them.
+    let get: unsafe extern "C" fn(c_int, *mut Domain) = unsafe { core::mem::transmute(GET.load(Ordering::Relaxed)) };
+    // SAFETY: as above.
+    let set: unsafe extern "C" fn(c_int, *mut Domain) = unsafe { core::mem::transmute(SET.load(Ordering::Relaxed)) };
+    let domains = [0, 1, 2].map(|number| {
+        let mut domain = core::mem::MaybeUninit::uninit();
+        // SAFETY: it copies a structure of this layout, of a domain that exists; the interpreter runs in one thread so far.
+        unsafe { get(number, domain.as_mut_ptr()) };
+        // SAFETY: written just now.
+        unsafe { domain.assume_init() }
+    });
+    let process = process::state();
+    let in_interpreter = |function: *const ()| {
+        native::in_same_object(process, function.addr() as u64, GET.load(Ordering::Relaxed) as u64)
+    };
+    let headers = debug_hooks::recognise(&domains, in_interpreter);
+    // SAFETY: this runs once, and the wrappers, which read it, cannot be called yet.
+    unsafe { *SAVED.0.get() = Some(Wrapped { domains, headers }) };
+    let wrappers = match headers {
+        None => [wrapper::<0, false>(), wrapper::<1, false>(), wrapper::<2, false>()],
+        Some(_) => [wrapper::<0, true>(), wrapper::<1, true>(), wrapper::<2, true>()],
+    };
+    for (number, mut wrapper) in (0..).zip(wrappers) {
+        // SAFETY: as for `get`.
+        unsafe { set(number, &raw mut wrapper) };
     }
 }
 
-fn wrapper<const DOMAIN: usize>() -> Domain {
+/// `DEBUG`: for a domain with debug hooks.
+fn wrapper<const DOMAIN: usize, const DEBUG: bool>() -> Domain {
     Domain {
         context: core::ptr::null_mut(),
-        malloc: malloc::<DOMAIN>,
-        calloc: calloc::<DOMAIN>,
-        realloc: realloc::<DOMAIN>,
-        free: free::<DOMAIN>,
+        malloc: malloc::<DOMAIN, DEBUG>,
+        calloc: calloc::<DOMAIN, DEBUG>,
+        realloc: realloc::<DOMAIN, DEBUG>,
+        free: free::<DOMAIN, DEBUG>,
     }
 }
 
 #[inline(always)]
-fn domain<const DOMAIN: usize>() -> &'static Domain {
+fn wrapped() -> &'static Wrapped {
     // SAFETY: written before the wrappers were installed, never since; `Some` from then on.
-    unsafe { (*SAVED[DOMAIN].0.get()).as_ref().unwrap_unchecked() }
+    unsafe { (*SAVED.0.get()).as_ref().unwrap_unchecked() }
+}
+
+/// The address under which a block is filed.
+#[inline(always)]
+fn filed<const DEBUG: bool>(block: *mut c_void) -> usize {
+    match wrapped().headers {
+        // SAFETY: a block that the wrapped domain has given just now, or that our caller has from it and gives back.
+        Some(headers) if DEBUG => unsafe { debug_hooks::filed(headers, block) },
+        _ => block.addr(),
+    }
 }
 
 const MALLOC: [Allocator; 3] = [Allocator::PyRawMalloc, Allocator::PyMemMalloc, Allocator::PyObjectMalloc];
 const CALLOC: [Allocator; 3] = [Allocator::PyRawCalloc, Allocator::PyMemCalloc, Allocator::PyObjectCalloc];
 const REALLOC: [Reallocator; 3] = [Reallocator::PyRaw, Reallocator::PyMem, Reallocator::PyObject];
 
-unsafe extern "C" fn malloc<const DOMAIN: usize>(_: *mut c_void, size: usize) -> *mut c_void {
-    let domain = domain::<DOMAIN>();
+unsafe extern "C" fn malloc<const DOMAIN: usize, const DEBUG: bool>(_: *mut c_void, size: usize) -> *mut c_void {
+    let domain = &wrapped().domains[DOMAIN];
     // SAFETY: the wrapped allocator's own function and context, our caller's size.
-    hooks::allocate(MALLOC[DOMAIN], size, 0, || unsafe { (domain.malloc)(domain.context, size) })
+    let real = || unsafe { (domain.malloc)(domain.context, size) };
+    domains::allocate(MALLOC[DOMAIN], size, filed::<DEBUG>, real)
 }
 
-unsafe extern "C" fn calloc<const DOMAIN: usize>(_: *mut c_void, count: usize, size: usize) -> *mut c_void {
-    let domain = domain::<DOMAIN>();
+unsafe extern "C" fn calloc<const DOMAIN: usize, const DEBUG: bool>(
+    _: *mut c_void,
+    count: usize,
+    size: usize,
+) -> *mut c_void {
+    let domain = &wrapped().domains[DOMAIN];
     // SAFETY: as for `malloc`.
-    hooks::allocate(CALLOC[DOMAIN], count.saturating_mul(size), 0, || unsafe {
-        (domain.calloc)(domain.context, count, size)
-    })
+    let real = || unsafe { (domain.calloc)(domain.context, count, size) };
+    domains::allocate(CALLOC[DOMAIN], count.saturating_mul(size), filed::<DEBUG>, real)
 }
 
-unsafe extern "C" fn realloc<const DOMAIN: usize>(_: *mut c_void, old: *mut c_void, size: usize) -> *mut c_void {
-    let domain = domain::<DOMAIN>();
-    // Python's realloc never releases: zero bytes are a block too.
+unsafe extern "C" fn realloc<const DOMAIN: usize, const DEBUG: bool>(
+    _: *mut c_void,
+    old: *mut c_void,
+    size: usize,
+) -> *mut c_void {
+    let domain = &wrapped().domains[DOMAIN];
     // SAFETY: as for `malloc`, and our caller's block.
-    hooks::reallocate(REALLOC[DOMAIN], old, size, hooks::ZeroSize::IsABlock, 0, || unsafe {
-        (domain.realloc)(domain.context, old, size)
-    })
+    let real = || unsafe { (domain.realloc)(domain.context, old, size) };
+    domains::reallocate(REALLOC[DOMAIN], old, size, filed::<DEBUG>, real)
 }
 
-unsafe extern "C" fn free<const DOMAIN: usize>(_: *mut c_void, block: *mut c_void) {
-    let domain = domain::<DOMAIN>();
+unsafe extern "C" fn free<const DOMAIN: usize, const DEBUG: bool>(_: *mut c_void, block: *mut c_void) {
+    let domain = &wrapped().domains[DOMAIN];
     // SAFETY: as for `malloc`, and our caller's block.
-    hooks::release(block, || unsafe { (domain.free)(domain.context, block) });
+    let real = || unsafe { (domain.free)(domain.context, block) };
+    domains::release(block, filed::<DEBUG>, real);
 }

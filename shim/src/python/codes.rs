@@ -7,6 +7,7 @@
 
 use super::check;
 use super::offsets::{self, Offsets};
+use super::tasks;
 use crate::memory::Pages;
 use crate::ring::Writer;
 use core::ptr::NonNull;
@@ -73,6 +74,9 @@ pub struct Codes {
     table: Pages<Entry>,
     entries: usize,
     described: u32,
+    /// Addresses of those that are `Handle._run` of asyncio (there is one, unless somebody copies it).
+    runners: [usize; 4],
+    runner_count: usize,
 }
 
 impl Codes {
@@ -84,7 +88,7 @@ impl Codes {
     /// Forgets all: a new thread begins in this ring.
     pub fn clear(&mut self) {
         self.table.truncate(0);
-        (self.entries, self.described) = (0, 0);
+        (self.entries, self.described, self.runner_count) = (0, 0, 0);
     }
 
     /// The number of a code object that is alive (a frame holds it). `None` if it is the interpreter's own, or could not
@@ -146,6 +150,8 @@ impl Codes {
         } else {
             // SAFETY: as above.
             unsafe { write_code(ring, address, offsets) }.then_some(())?;
+            // SAFETY: as above.
+            self.note_runner(address, unsafe { is_handles_run(address, offsets) });
             self.described += 1;
             self.described
         };
@@ -159,6 +165,31 @@ impl Codes {
         };
         self.table.as_mut_slice()[place] = entry;
         (number != HIDDEN).then(|| number - 1)
+    }
+
+    /// Whether this code, which [`Self::number`] has just been asked for, is `Handle._run` of asyncio.
+    #[inline(always)]
+    pub fn runs_handles(&self, address: usize) -> bool {
+        self.runner_count != 0 && self.runners[..self.runner_count].contains(&address)
+    }
+
+    fn note_runner(&mut self, address: usize, runs_handles: bool) {
+        if let Some(place) = self.runners[..self.runner_count].iter().position(|runner| *runner == address) {
+            self.runner_count -= 1;
+            self.runners[place] = self.runners[self.runner_count];
+        }
+        if runs_handles && self.runner_count < self.runners.len() {
+            self.runners[self.runner_count] = address;
+            self.runner_count += 1;
+        }
+    }
+
+    /// Describes what is no code object, but shown as a frame of that name and file, without line (instruction -1). The
+    /// width is the bytes of each character of the name. `None` if it could not be described.
+    pub fn pseudo(&mut self, ring: &mut Writer, name: (&[u8], u8), file: &[u8], offsets: &Offsets) -> Option<u32> {
+        put_code(ring, (0, offsets.version), name, (file, 1), &[]).then_some(())?;
+        self.described += 1;
+        Some(self.described - 1)
     }
 
     fn grow(&mut self) -> bool {
@@ -200,21 +231,17 @@ pub unsafe fn read<T: Copy>(address: usize, offset: usize) -> T {
     unsafe { ((address + offset) as *const T).read_unaligned() }
 }
 
-/// # Safety
-/// `address` is a live code object.
-unsafe fn write_code(ring: &mut Writer, address: usize, offsets: &Offsets) -> bool {
-    // SAFETY: fields of a live code object, by the version's row; str and bytes objects that it holds.
-    let (first_line, (name, name_width), (file, file_width), table) = unsafe {
-        (
-            read::<u32>(address, offsets.code_first_line),
-            text(read(address, offsets.code_name), offsets),
-            text(read(address, offsets.code_file), offsets),
-            bytes(read(address, offsets.code_line_table)),
-        )
-    };
+/// Writes the blob of a code.
+fn put_code(
+    ring: &mut Writer,
+    (first_line, version): (u32, u16),
+    (name, name_width): (&[u8], u8),
+    (file, file_width): (&[u8], u8),
+    table: &[u8],
+) -> bool {
     let mut head = [0; code::HEAD];
     head[..4].copy_from_slice(&first_line.to_le_bytes());
-    head[4..6].copy_from_slice(&offsets.version.to_le_bytes());
+    head[4..6].copy_from_slice(&version.to_le_bytes());
     head[6] = name_width;
     head[7] = file_width;
     for (at, part) in [(8, name), (12, file), (16, table)] {
@@ -223,11 +250,36 @@ unsafe fn write_code(ring: &mut Writer, address: usize, offsets: &Offsets) -> bo
     ring.put_blob(BlobKind::Code, &[&head, name, file, table])
 }
 
+/// # Safety
+/// `address` is a live code object.
+unsafe fn write_code(ring: &mut Writer, address: usize, offsets: &Offsets) -> bool {
+    // SAFETY: fields of a live code object, by the version's row; str and bytes objects that it holds.
+    let (first_line, name, file, table) = unsafe {
+        (
+            read::<u32>(address, offsets.code_first_line),
+            text(read(address, offsets.code_name), offsets),
+            text(read(address, offsets.code_file), offsets),
+            bytes(read(address, offsets.code_line_table)),
+        )
+    };
+    put_code(ring, (first_line, offsets.version), name, file, table)
+}
+
+/// # Safety
+/// `address` is a live code object.
+unsafe fn is_handles_run(address: usize, offsets: &Offsets) -> bool {
+    // SAFETY: as in `write_code`.
+    unsafe {
+        let (name, file) = (read(address, offsets.code_name), read(address, offsets.code_file));
+        tasks::is_handles_run(text(name, offsets), text(file, offsets))
+    }
+}
+
 /// The characters of a str and the bytes each takes. Empty for what is not a compact str (which names always are).
 ///
 /// # Safety
 /// `address` is null or a live str.
-unsafe fn text<'a>(address: usize, offsets: &Offsets) -> (&'a [u8], u8) {
+pub unsafe fn text<'a>(address: usize, offsets: &Offsets) -> (&'a [u8], u8) {
     if address == 0 {
         return (&[], 1);
     }

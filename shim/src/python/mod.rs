@@ -1,14 +1,20 @@
 //! CPython: whether there is one in this process, and the stack of the calling thread.
 //!
 //! Frames are read where they lie, at the allocation: no profile hook, no trace hook, no call of the interpreter but
-//! for `PyGILState_GetThisThreadState`, which reads one thread-specific value (and neither locks nor allocates).
+//! for `PyGILState_GetThisThreadState`, which reads one thread-specific value (and neither locks nor allocates), and in
+//! programs with subinterpreters or asyncio `_PyThreadState_UncheckedGet`, which reads one variable.
 
 pub mod allocators;
 mod check;
 mod codes;
+mod debug_hooks;
+pub mod domains;
+mod interpreters;
 mod marks;
 mod offsets;
+mod tasks;
 pub mod walk;
+mod window;
 
 use crate::{process, real};
 use core::ffi::CStr;
@@ -55,7 +61,9 @@ pub fn detect() {
         // SAFETY: a pointer inside the interpreter's static structure, by the version's row; aligned as pointers are.
         let finalizing = unsafe { runtime.add(offsets.runtime_finalizing).cast::<AtomicUsize>() };
         FINALIZING.store(finalizing.as_ptr(), Ordering::Relaxed);
+        interpreters::prepare(runtime, offsets);
     }
+    tasks::prepare();
     VERIFY.store(process::has_option(option::VERIFY), Ordering::Relaxed);
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
     if process::has_option(option::PYTHON_ALLOCATORS) {
@@ -181,5 +189,5 @@ pub fn current() -> Option<(usize, &'static Offsets)> {
     // SAFETY: reads a thread-specific value, from any thread, at any time.
     let state = unsafe { this_thread_state() };
     // SAFETY: `detect` stored a reference to a static row.
-    (state != 0).then(|| (state, unsafe { &*offsets }))
+    (state != 0).then(|| (interpreters::running(state), unsafe { &*offsets }))
 }

@@ -14,6 +14,8 @@
 use super::codes::{self, Codes, read};
 use super::marks::Mark;
 use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_14, executable};
+use super::tasks::Tasks;
+use super::window::Window;
 use crate::arch::opaque;
 use crate::memory::Pages;
 use crate::process;
@@ -65,6 +67,14 @@ pub struct Chain {
     marks: u64,
     /// The codes of the thread.
     codes: Codes,
+    /// The frames of asyncio's `Handle._run` among them.
+    tasks: Tasks,
+    /// `PyThreadState` of the stack that is being read.
+    state: usize,
+    /// Takes the place of the above where the stacks are to be cut: then `links` is empty.
+    window: Window,
+    /// Most frames of a stack; 0: all.
+    depth: u32,
 }
 
 impl Default for Chain {
@@ -76,6 +86,10 @@ impl Default for Chain {
             deaths: 0,
             marks: 0,
             codes: Codes::default(),
+            tasks: Tasks::default(),
+            state: 0,
+            window: Window::default(),
+            depth: process::control().max_depth,
         }
     }
 }
@@ -133,13 +147,15 @@ impl Shape for Python314 {
 impl Chain {
     /// Bytes it holds beside itself.
     pub fn bytes(&self) -> usize {
-        self.links.bytes() + self.fresh.bytes() + self.codes.bytes()
+        self.links.bytes() + self.fresh.bytes() + self.codes.bytes() + self.tasks.bytes() + self.window.bytes()
     }
 
     /// Forgets everything: a new thread begins in this ring.
     pub fn clear(&mut self) {
         self.links.truncate(0);
         self.codes.clear();
+        self.tasks.clear();
+        self.window.clear();
     }
 
     /// The stack of the thread whose `PyThreadState` is at `thread_state`: the calling thread's. 0 if no Python
@@ -155,6 +171,7 @@ impl Chain {
         if top == 0 {
             return 0;
         }
+        self.state = thread_state;
         match offsets.version {
             0x030B => self.read_from::<Python311>(stacks, ring, top, offsets),
             0x030C | 0x030D => self.read_from::<Python312>(stacks, ring, top, offsets),
@@ -194,6 +211,7 @@ impl Chain {
                 if length - unchanged > MARKED_FROM {
                     self.mark(unchanged + 1, length, offsets);
                 }
+                let valid = self.valid_with_tasks(valid, length, offsets);
                 if valid == length {
                     return self.links.as_slice()[length - 1].node;
                 }
@@ -213,6 +231,9 @@ impl Chain {
         deaths: u32,
         offsets: &Offsets,
     ) -> Node {
+        if self.depth != 0 {
+            return self.read_window(stacks, ring, top, deaths, offsets);
+        }
         self.fresh.truncate(0);
         if self.links.len() == 0 && !self.links.push(NO_FRAME) {
             return 0;
@@ -260,7 +281,19 @@ impl Chain {
             // SAFETY: `frame` is on the stack of this thread, hence alive.
             frame = unsafe { read(frame, S::PREVIOUS) };
         }
+        let valid = self.valid_with_tasks(valid, join + self.fresh.len(), offsets);
         self.rebuild::<S>(stacks, ring, valid, join, offsets)
+    }
+
+    /// How many links are as they were, if `valid` look like it, of a stack that has `total` now.
+    #[inline(always)]
+    fn valid_with_tasks(&self, valid: usize, total: usize, offsets: &Offsets) -> usize {
+        if self.tasks.is_empty() {
+            return valid;
+        }
+        let frame_of = |link: usize| self.links.as_slice()[link].frame;
+        // SAFETY: the check has found the first `valid` links on the stack, or that nothing below one can have changed.
+        unsafe { self.tasks.still_valid(valid, total, self.state, offsets, frame_of) }
     }
 
     /// Compares the first `length` links with the live frames, innermost first, down to the first that bears an intact
@@ -350,13 +383,17 @@ impl Chain {
             frame = unsafe { read(frame, S::PREVIOUS) };
         }
         let mut found = 0;
+        self.tasks.forget_from(0);
         for index in 1..self.links.len() {
             let frame = self.links.as_slice()[index].frame;
             // SAFETY: on the stack, as was just found.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
             let code = executable(code);
-            let number = self.number_of(ring, frame, code, offsets);
+            let number = number_of(&mut self.codes, ring, frame, code, offsets);
             found = node_of(stacks, ring, found, number, code, instruction, offsets);
+            if self.codes.runs_handles(code) {
+                found = self.node_above(stacks, ring, found, frame, (index, self.links.len()), offsets);
+            }
         }
         frame == 0 && found == node
     }
@@ -374,6 +411,7 @@ impl Chain {
         let mut node = self.links.as_slice()[valid - 1].node;
         let total = join + self.fresh.len();
         let held = self.bytes();
+        self.tasks.forget_from(valid);
         for index in valid..total {
             let frame = if index < join {
                 self.links.as_slice()[index].frame
@@ -388,9 +426,12 @@ impl Chain {
             let number = if kept.code == code && kept.number != UNKNOWN {
                 kept.number
             } else {
-                self.number_of(ring, frame, code, offsets)
+                number_of(&mut self.codes, ring, frame, code, offsets)
             };
             node = node_of(stacks, ring, node, number, code, instruction, offsets);
+            if self.codes.runs_handles(code) {
+                node = self.node_above(stacks, ring, node, frame, (index, total), offsets);
+            }
             let link = Link { frame, code, instruction, node, number, mark: kept.mark };
             if let Some(slot) = self.links.as_mut_slice().get_mut(index) {
                 *slot = link;
@@ -406,23 +447,62 @@ impl Chain {
         node
     }
 
-    /// The number of a frame's code; [`UNKNOWN`] if the frame is not to be shown, or cannot be: the ring has counted it
-    /// then, or tracing has ended.
-    #[inline]
-    fn number_of(&mut self, ring: &mut Writer, frame: usize, code: usize, offsets: &Offsets) -> u32 {
-        if let Some((owner, entry)) = offsets.entry_frame {
-            // SAFETY: a live frame, says our caller.
-            if unsafe { read::<u8>(frame, owner) } >= entry {
-                return UNKNOWN;
-            }
-        }
-        if code == 0 { UNKNOWN } else { self.codes.number(ring, code, offsets).unwrap_or(UNKNOWN) }
+    /// The stack above `Handle._run`, which has the task's name in it.
+    #[cold]
+    fn node_above(
+        &mut self,
+        stacks: &mut Stacks,
+        ring: &mut Writer,
+        node: Node,
+        frame: usize,
+        place: (usize, usize),
+        offsets: &Offsets,
+    ) -> Node {
+        // SAFETY: the frame is on the stack of this thread, and runs the code of `Handle._run`.
+        unsafe { self.tasks.above((&mut self.codes, stacks, ring), node, place, (frame, self.state), offsets) }
     }
+
+    fn read_window(
+        &mut self,
+        stacks: &mut Stacks,
+        ring: &mut Writer,
+        top: usize,
+        deaths: u32,
+        offsets: &Offsets,
+    ) -> Node {
+        let held = self.bytes();
+        let (depth, state) = (self.depth as usize, self.state);
+        let parts = (&mut self.codes, &mut self.tasks, stacks, &mut *ring);
+        let node = self.window.read(parts, (top, state), depth, deaths, offsets);
+        if self.bytes() != held {
+            ring.header().shim_bytes.fetch_add((self.bytes() - held) as u64, Ordering::Relaxed);
+        }
+        node
+    }
+}
+
+/// Whether a live frame is one of the program's: not the interpreter's own.
+#[inline(always)]
+pub fn is_shown(frame: usize, code: usize, offsets: &Offsets) -> bool {
+    if let Some((owner, entry)) = offsets.entry_frame {
+        // SAFETY: a live frame.
+        if unsafe { read::<u8>(frame, owner) } >= entry {
+            return false;
+        }
+    }
+    code != 0
+}
+
+/// The number of a live frame's code; [`UNKNOWN`] if the frame is not to be shown, or cannot be: the ring has counted it
+/// then, or tracing has ended.
+#[inline]
+pub fn number_of(codes: &mut Codes, ring: &mut Writer, frame: usize, code: usize, offsets: &Offsets) -> u32 {
+    if is_shown(frame, code, offsets) { codes.number(ring, code, offsets).unwrap_or(UNKNOWN) } else { UNKNOWN }
 }
 
 /// The node of a frame called from `parent`, or `parent` for one that is not shown.
 #[inline]
-fn node_of(
+pub fn node_of(
     stacks: &mut Stacks,
     ring: &mut Writer,
     parent: Node,

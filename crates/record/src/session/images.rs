@@ -200,10 +200,7 @@ fn begin_thread(ring: &mut Ring, image: ImageIndex, dictionary: &mut Dictionary)
 
 fn note_name(ring: &mut Ring, dictionary: &mut Dictionary) {
     let (pid, tid) = (ring.header.pid.load(Ordering::Relaxed), ring.header.thread.load(Ordering::Relaxed));
-    if let (Some(thread), Some(name)) = (ring.thread, process::thread_name(pid, tid))
-        && name != ring.name
-    {
-        dictionary.name_thread(thread, &name);
-        ring.name = name;
+    if let Some(name) = process::thread_name(pid, tid) {
+        ring.rename(name, dictionary);
     }
 }

@@ -229,8 +229,12 @@ impl Session {
                 let mapped = Mapped { end: number(8), file_offset: number(16), module };
                 self.images[image].map_module(number(0), mapped);
             }
-            // Read before by `read_announcement`; a thread's name is read from /proc.
-            BlobKind::Image | BlobKind::ThreadName => {}
+            BlobKind::ThreadName => {
+                let name = String::from_utf8_lossy(blob).into_owned();
+                self.rings[index].rename(name, &mut self.dictionary);
+            }
+            // Read before by `read_announcement`.
+            BlobKind::Image => {}
         }
     }
 }
