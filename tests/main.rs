@@ -3,6 +3,7 @@
 mod bad_input;
 mod help;
 mod hooks;
+mod interpreters;
 mod memray;
 mod old_captures;
 mod one_event;

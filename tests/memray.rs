@@ -38,7 +38,7 @@ fn interpreters() -> &'static [Python] {
             let answer = Command::new(&path).args(["-c", question]).output().ok()?;
             let text = String::from_utf8(answer.stdout).ok()?;
             let (minor, path) = text.trim().split_once(' ')?;
-            Some(Python { minor: minor.parse().ok()?, path: path.into() })
+            Some(Python { minor: minor.parse().ok()?, debug: false, path: path.into() })
         };
         std::env::split_paths(&named).filter_map(identify).collect()
     });

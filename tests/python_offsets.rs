@@ -1,6 +1,6 @@
 //! The offsets in CPython's structures, against the headers of every interpreter that has them.
 
-use crate::traced::{announce, pythons};
+use crate::traced::{announce, debug_pythons, pythons};
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,8 @@ mod offsets;
 #[test]
 fn rows_are_those_of_the_headers() {
     let mut compared = 0;
-    for python in pythons() {
+    // A debug build has headers of its own.
+    for python in pythons().iter().chain(debug_pythons()) {
         let question = "import sysconfig; print(sysconfig.get_paths()['include'])";
         let answer = Command::new(&python.path).args(["-I", "-c", question]).output().unwrap();
         let include = String::from_utf8(answer.stdout).unwrap().trim().to_owned();
@@ -21,13 +22,17 @@ fn rows_are_those_of_the_headers() {
             continue;
         }
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let program = directory.join(format!("python_offsets_{}_{}", python.minor, std::process::id()));
+        let program =
+            directory.join(format!("python_offsets_{}_{}_{}", python.minor, python.debug, std::process::id()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/c/python_offsets.c");
         let mut compiler = Command::new("cc");
         compiler
             .arg("-w")
             .arg(format!("-I{include}"))
             .arg(format!("-I{include}/internal"))
+            // Debian keeps pyconfig.h in a folder of the processor's there.
+            .arg("-idirafter")
+            .arg(Path::new(&include).parent().expect("above the headers"))
             .arg(source)
             .arg("-o")
             .arg(&program);
@@ -48,19 +53,20 @@ fn check(printed: &str, minor: u32) {
         .filter_map(|line| line.split_once(' '))
         .map(|(name, value)| (name, value.parse().unwrap()))
         .collect();
-    let row = offsets::of_version(0x0300 | minor as u16).expect("a row for each version from 3.8 to 3.13");
+    let row = offsets::of_version(0x0300 | minor as u16).expect("a row for each version from 3.8 to 3.15");
     let number = |offset: usize| offset as i64;
     let or_none = |offset: Option<usize>| offset.map_or(-1, number);
     // A version whose code objects have no qualified name, or whose frames are all shown, has -1 there.
     let name = if values["code_qualname"] < 0 { "code_name" } else { "code_qualname" };
     let mut expected = vec![
         ("version", i64::from(row.version)),
+        ("runtime_finalizing", number(row.runtime_finalizing)),
         ("thread_frame", number(row.thread_frame)),
         ("cframe_frame", or_none(row.cframe_frame)),
         ("frame_previous", number(row.frame_previous)),
         ("frame_code", number(row.frame_code)),
         ("frame_instruction", number(row.frame_instruction)),
-        ("owner_c_stack", row.entry_frame.map_or(-1, |(_, owner)| i64::from(owner))),
+        ("owner_entry", row.entry_frame.map_or(-1, |(_, owner)| i64::from(owner))),
         ("code_first_instruction", or_none(row.code_first_instruction)),
         (name, number(row.code_name)),
         ("code_filename", number(row.code_file)),
@@ -72,8 +78,23 @@ fn check(printed: &str, minor: u32) {
         ("unicode_compact_data", number(row.compact_data)),
         ("bytes_length", number(offsets::BYTES_LENGTH)),
         ("bytes_data", number(offsets::BYTES_DATA)),
+        ("object_type", number(offsets::OBJECT_TYPE)),
+        ("type_name", number(offsets::TYPE_NAME)),
+        ("type_flags", number(offsets::TYPE_FLAGS)),
         ("type_dealloc", number(offsets::TYPE_DEALLOC)),
     ];
+    if let Some(report) = &row.report {
+        expected.extend([
+            ("report_runtime", number(report.runtime)),
+            ("report_thread", number(report.thread)),
+            ("report_frame", number(report.frame)),
+            ("report_code", number(report.code)),
+            ("report_object", number(report.object)),
+            ("report_type", number(report.kind)),
+            ("report_bytes", number(report.bytes)),
+            ("report_str", number(report.text)),
+        ]);
+    }
     if let Some((owner, _)) = row.entry_frame {
         expected.push(("frame_owner", number(owner)));
     }

@@ -347,7 +347,7 @@ fn pythons_with(module: &str) -> Vec<Python> {
         let output =
             Command::new(&path).args(["-c", &question]).output().ok().filter(|output| output.status.success())?;
         // Not the file behind the link: it is by the link that an interpreter knows its virtual environment.
-        Some(Python { minor: String::from_utf8(output.stdout).ok()?.trim().parse().ok()?, path })
+        Some(Python { minor: String::from_utf8(output.stdout).ok()?.trim().parse().ok()?, debug: false, path })
     };
     let found: Vec<Python> = candidates.filter_map(able).collect();
     if found.is_empty() {

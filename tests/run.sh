@@ -4,6 +4,7 @@
 #   Debian packages     with apt-get, as root or through sudo; without, the tests that need them are skipped
 #   memray              for each Python, in virtual environments under ${XDG_CACHE_HOME:-~/.cache}/heaptide-tests, to
 #                       compare with; beside it greenlet, gevent and coverage, whose programs are traced
+#   Python 3.14, 3.15   and debug builds, from Debian's next suite, under the same folder (tests/interpreters.sh)
 #   playwright-core     with npm, in tests/page/node_modules, for the page in a browser
 #   cargo-fuzz          with cargo, to fuzz the reader of captures for a while
 #
@@ -24,7 +25,7 @@ install_packages() {
     for pair in cc:gcc g++:g++ python3:python3 musl-gcc:musl-tools chromium:chromium node:nodejs npm:npm; do
         command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair##*:}"
     done
-    packages="python3-dev python3-venv libjemalloc2 libtcmalloc-minimal4"
+    packages="python3-dev python3-dbg python3-venv libjemalloc2 libtcmalloc-minimal4"
     [ "$(dpkg --print-architecture)" = amd64 ] && packages="$packages gcc-multilib"
     for package in $packages; do
         dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -93,6 +94,8 @@ fuzz() {
 }
 
 install_packages
+# Says itself what could not be had.
+sh tests/interpreters.sh || true
 make_environment
 say "cargo test --workspace"
 cargo test --workspace "$@"

@@ -2,6 +2,7 @@
 
 use crate::exit::CliError;
 use clap::Args as ClapArgs;
+use heaptide_format::shared::Unread;
 use heaptide_record::{Options, Outcome, RecordError, TargetError, target};
 use heaptide_report::units::{count, size as bytes};
 use std::ffi::{OsStr, OsString};
@@ -176,12 +177,14 @@ fn create(path: &Path, force: bool) -> Result<File, CliError> {
 /// The block at the end, on standard error.
 fn report(outcome: &Outcome, output: &Path, quiet: bool) {
     let name = output.display();
-    for python in &outcome.unknown_pythons {
-        eprintln!(
-            "heaptide: Python {}.{} is not known to this version: its stacks are the native caller only",
-            python >> 8,
-            python & 0xFF
-        );
+    for (python, why) in &outcome.unread_pythons {
+        let why = match why {
+            Unread::UnknownVersion => "is not known to this version of heaptide",
+            Unread::OtherLayout => "does not lie in memory as this version of heaptide knows it",
+            Unread::FreeThreaded => "is a free-threaded build, which heaptide does not read",
+        };
+        let (major, minor) = (python >> 8, python & 0xFF);
+        eprintln!("heaptide: Python {major}.{minor} {why}: its stacks are the native caller only");
     }
     if let Some(error) = &outcome.capture_error {
         eprintln!("heaptide: {name}: the capture ends early: {error}; what was written before can be read");

@@ -82,6 +82,15 @@ pub fn futex_wake(word: &AtomicU32) {
     unsafe { syscall(number::FUTEX, [word.as_ptr() as usize, libc::FUTEX_WAKE as usize, i32::MAX as usize, 0, 0, 0]) };
 }
 
+/// Whether 8 bytes can be read at this address. Asked of the kernel, which answers instead of raising a signal.
+pub fn is_readable(address: usize) -> bool {
+    const NO_ACTION: usize = 0x4854;
+    // SAFETY: rt_sigprocmask with an action that does not exist changes nothing. It fails with EFAULT if the set at
+    // `address` cannot be read, and otherwise, after that, with EINVAL for the action.
+    let result = unsafe { syscall(number::RT_SIGPROCMASK, [NO_ACTION, address, 0, 8, 0, 0]) };
+    address != 0 && result == -(libc::EINVAL as isize)
+}
+
 /// Lets another thread run.
 pub fn yield_now() {
     // SAFETY: no arguments, no effect on memory.

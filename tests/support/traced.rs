@@ -13,7 +13,7 @@ use heaptide_format::capture::events::{Event, SlotTable};
 use heaptide_format::capture::summary::{Amount, Totals};
 use heaptide_format::ids::{ImageIndex, StackId};
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -67,8 +67,10 @@ pub fn compiled(source: &str, kind: &str, flags: &[&str]) -> PathBuf {
 /// An interpreter of a version whose stacks can be read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Python {
-    /// Minor version: 8 to 13.
+    /// Minor version: 8 to 15.
     pub minor: u32,
+    /// Built with `Py_DEBUG`.
+    pub debug: bool,
     /// Where it is.
     pub path: PathBuf,
 }
@@ -80,46 +82,77 @@ impl Python {
     }
 }
 
-const MINORS: std::ops::RangeInclusive<u32> = 8..=13;
+const MINORS: std::ops::RangeInclusive<u32> = 8..=15;
 
-/// The interpreters of this machine, oldest first. A line says which versions are missing; none at all is a failure.
-pub fn pythons() -> &'static [Python] {
+/// Where `tests/interpreters.sh` puts those that few distributions have.
+pub fn fetched_interpreters() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).unwrap_or_default();
+    cache.join("heaptide-tests/forky/usr")
+}
+
+/// All interpreters of this machine, oldest first.
+fn all_pythons() -> &'static [Python] {
     static FOUND: LazyLock<Vec<Python>> = LazyLock::new(|| {
         let mut candidates = Vec::new();
         if let Some(home) = std::env::var_os("HOME") {
             let versions = std::fs::read_dir(Path::new(&home).join(".pyenv/versions")).into_iter().flatten().flatten();
             candidates.extend(versions.map(|version| version.path().join("bin/python3")));
         }
-        for directory in std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()) {
-            candidates.extend(MINORS.map(|minor| directory.join(format!("python3.{minor}"))));
+        let mut directories: Vec<PathBuf> =
+            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+        directories.push(fetched_interpreters().join("bin"));
+        for directory in directories {
+            for suffix in ["", "d"] {
+                candidates.extend(MINORS.map(|minor| directory.join(format!("python3.{minor}{suffix}"))));
+            }
         }
         candidates.push("/usr/bin/python3".into());
         let mut found: Vec<Python> = candidates.iter().filter_map(|path| identify(path)).collect();
         found.sort();
         found.dedup_by(|a, b| a.path == b.path);
+        found
+    });
+    &FOUND
+}
+
+/// The interpreters of this machine, oldest first. A line says which versions are missing; none at all is a failure.
+pub fn pythons() -> &'static [Python] {
+    static FOUND: LazyLock<Vec<Python>> = LazyLock::new(|| {
+        let found: Vec<Python> = all_pythons().iter().filter(|python| !python.debug).cloned().collect();
         for minor in MINORS.filter(|minor| found.iter().all(|python| python.minor != *minor)) {
             announce(&format!("skipped: no Python 3.{minor} on this machine"));
         }
         found
     });
-    assert!(!FOUND.is_empty(), "no Python from 3.8 to 3.13 was found, neither under ~/.pyenv nor on PATH");
+    assert!(!FOUND.is_empty(), "no Python from 3.8 to 3.15 was found, neither under ~/.pyenv nor on PATH");
     &FOUND
+}
+
+/// The debug builds of this machine, oldest first. A line says if there is none.
+pub fn debug_pythons() -> Vec<&'static Python> {
+    let found: Vec<&Python> = all_pythons().iter().filter(|python| python.debug).collect();
+    if found.is_empty() {
+        announce("skipped: no debug build of Python on this machine");
+    }
+    found
 }
 
 /// What the interpreter behind this path (a link, a shim script) is; `None` if there is none or it is another version.
 fn identify(path: &Path) -> Option<Python> {
-    let question = "import sys; print(*sys.version_info[:2], sys.executable)";
+    let question = "import sys; print(*sys.version_info[:2], hasattr(sys, 'gettotalrefcount'), sys.executable)";
     let output = Command::new(path).args(["-I", "-c", question]).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let mut words = text.trim().splitn(3, ' ');
-    let (major, minor, path) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
-    let path = std::fs::canonicalize(path).ok()?;
-    (major == "3" && MINORS.contains(&minor)).then_some(Python { minor, path })
+    let mut words = text.trim().splitn(4, ' ');
+    let (major, minor, debug) = (words.next()?, words.next()?.parse().ok()?, words.next()? == "True");
+    let path = std::fs::canonicalize(words.next()?).ok()?;
+    (major == "3" && MINORS.contains(&minor)).then_some(Python { minor, debug, path })
 }
 
-/// The newest interpreter, for tests that are about processes and not about versions.
+/// The newest interpreter whose `bytearray(n)` is a block of n + 1 bytes (to 3.14), for tests that are about processes
+/// and not about versions.
 pub fn newest_python() -> &'static Python {
-    pythons().last().expect("checked by `pythons`")
+    pythons().iter().rfind(|python| !python.since(15)).expect("Python of a version before 3.15")
 }
 
 /// A command to record.
@@ -138,9 +171,11 @@ impl Traced {
         Self::command([compiled(source, "", &[])])
     }
 
-    /// A Python fixture under this interpreter.
+    /// A Python fixture under this interpreter. A debug build gets the allocators of the others: its own make each block
+    /// some words larger.
     pub fn python(script: &str, python: &Python) -> Self {
-        Self::command([python.path.clone(), fixture(script)])
+        let traced = Self::command([python.path.clone(), fixture(script)]);
+        if python.debug { traced.env("PYTHONMALLOC", "pymalloc") } else { traced }
     }
 
     /// Any command.
@@ -321,6 +356,7 @@ impl Running {
             capture: OnceCell::new(),
             profile: OnceCell::new(),
             steps: OnceCell::new(),
+            sizes: OnceCell::new(),
         };
         assert!(status.is_some(), "still running after {PATIENCE:?}");
         run
@@ -385,6 +421,8 @@ pub struct Run {
     capture: OnceCell<Capture>,
     profile: OnceCell<Profile>,
     steps: OnceCell<Vec<Step>>,
+    /// Places in `steps` of the allocations and reallocations of a size.
+    sizes: OnceCell<HashMap<u64, Vec<usize>>>,
 }
 
 impl Run {
@@ -509,10 +547,25 @@ impl Run {
         self.steps.get_or_init(|| replayed(self.capture(), &self.path))
     }
 
-    /// The allocations and reallocations of this size.
+    /// The allocations and reallocations of this size. In a process of Python 3.15 or later those of 10 000 bytes and
+    /// more must be bytearrays, as they are in all fixtures: `bytearray(n)` is a block of n + 1 bytes in all versions
+    /// before, and there it is a bytes object, whose head is 32 bytes.
     pub fn of_size(&self, bytes: u64) -> Vec<&Step> {
-        let gives = |step: &&Step| matches!(step.what, What::Allocated | What::Reallocated(_)) && step.bytes == bytes;
-        self.steps().iter().filter(gives).collect()
+        let images = self.capture().names.images();
+        let wanted = |image: usize| if bytes >= 10_000 && images[image].python >= 0x030F { bytes + 32 } else { bytes };
+        let sizes = self.sizes.get_or_init(|| {
+            let mut sizes: HashMap<u64, Vec<usize>> = HashMap::new();
+            for (place, step) in self.steps().iter().enumerate() {
+                if matches!(step.what, What::Allocated | What::Reallocated(_)) {
+                    sizes.entry(step.bytes).or_default().push(place);
+                }
+            }
+            sizes
+        });
+        let of = |size: u64| sizes.get(&size).into_iter().flatten().map(|place| &self.steps()[*place]);
+        let mut found: Vec<&Step> = of(bytes).filter(|step| wanted(step.image) == bytes).collect();
+        found.extend(of(bytes + 32).filter(|step| wanted(step.image) == bytes + 32));
+        found
     }
 
     /// The events of blocks that this function (innermost) allocated, as text: `malloc 5`, `realloc 5 > 6`, `free 6`.

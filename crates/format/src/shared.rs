@@ -14,11 +14,11 @@
 //! Who writes what: each field says so. Positions count words since the ring was claimed and never wrap in practice
 //! (2^64 words); the place of a word is `position & (RING_WORDS - 1)`.
 
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Changes whenever the layout of this memory or of [`crate::wire`] does; shim and collector are built together, so a
 /// difference means that a stale shim was preloaded.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// First word of the control area: "HEAPTIDE" read as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HEAPTIDE");
@@ -107,6 +107,52 @@ pub struct Control {
     pub ring_states: [AtomicU32; MAX_RINGS],
     /// Times a traced process was about to fork; a fork that failed counts too. Added to by targets.
     pub forks: AtomicU32,
+    /// Interpreters whose stacks are not read, each once: reason << 16 | version; 0: no further one. See
+    /// [`Control::leave_unread`], by which targets write it.
+    pub unread_pythons: [AtomicU32; MAX_UNREAD],
+}
+
+/// Most kinds of interpreters whose stacks are not read that a run reports. More are not met in practice.
+pub const MAX_UNREAD: usize = 16;
+
+/// Why the stacks of an interpreter are not read: its allocations have native frames only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Unread {
+    /// Its version is not known.
+    UnknownVersion = 1,
+    /// Its structures are not those of its version.
+    OtherLayout = 2,
+    /// It has no global lock, which changes its structures.
+    FreeThreaded = 3,
+}
+
+impl Control {
+    /// Notes that the stacks of an interpreter of this version (`major << 8 | minor`) are not read, for the run's report.
+    pub fn leave_unread(&self, version: u16, why: Unread) {
+        let entry = (why as u32) << 16 | u32::from(version);
+        for place in &self.unread_pythons {
+            match place.compare_exchange(0, entry, Ordering::AcqRel, Ordering::Acquire) {
+                Err(other) if other != entry => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// The interpreters whose stacks are not read, in the order in which they were met: version and reason.
+    pub fn unread_pythons(&self) -> impl Iterator<Item = (u16, Unread)> {
+        self.unread_pythons.iter().map_while(|place| {
+            let entry = place.load(Ordering::Acquire);
+            // A target may write what it likes here.
+            let why = match entry >> 16 {
+                1 => Unread::UnknownVersion,
+                2 => Unread::OtherLayout,
+                3 => Unread::FreeThreaded,
+                _ => return None,
+            };
+            Some((entry as u16, why))
+        })
+    }
 }
 
 /// The first page of a ring. The two positions lie on cache lines of their own: each has one writer.
@@ -156,12 +202,49 @@ mod tests {
 
     /// Shim and collector are separate builds: a field that moves must change LAYOUT.
     #[test]
-    fn layout_2_is_where_it_was() {
+    fn layout_3_is_where_it_was() {
         assert_eq!(core::mem::offset_of!(Control, stopped), 20);
         assert_eq!(core::mem::offset_of!(Control, ring_states), 72);
         assert_eq!(core::mem::offset_of!(Control, forks), 4168);
+        assert_eq!(core::mem::offset_of!(Control, unread_pythons), 4172);
         assert_eq!(core::mem::offset_of!(RingHeader, written), 128);
         assert_eq!(core::mem::offset_of!(RingHeader, read), 256);
         assert_eq!(core::mem::offset_of!(RingHeader, waiting), 384);
+    }
+
+    #[test]
+    fn an_interpreter_that_is_not_read_is_noted_once() {
+        let control = Control {
+            magic: MAGIC,
+            layout: LAYOUT,
+            options: 0,
+            collector_pid: 0,
+            stopped: AtomicU32::new(0),
+            heartbeat: AtomicU32::new(0),
+            doorbell: AtomicU32::new(0),
+            next_image: AtomicU32::new(0),
+            first_process: AtomicU32::new(0),
+            max_depth: 0,
+            stamps: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            refused: AtomicU32::new(0),
+            rings_used: AtomicU32::new(0),
+            ring_states: [const { AtomicU32::new(0) }; MAX_RINGS],
+            forks: AtomicU32::new(0),
+            unread_pythons: [const { AtomicU32::new(0) }; MAX_UNREAD],
+        };
+        assert_eq!(control.unread_pythons().count(), 0);
+        for _ in 0..20 {
+            control.leave_unread(0x030C, Unread::OtherLayout);
+            control.leave_unread(0x0310, Unread::UnknownVersion);
+        }
+        let mut noted = control.unread_pythons();
+        assert_eq!(noted.next(), Some((0x030C, Unread::OtherLayout)));
+        assert_eq!(noted.next(), Some((0x0310, Unread::UnknownVersion)));
+        assert_eq!(noted.next(), None);
+        for version in 0..100 {
+            control.leave_unread(version, Unread::FreeThreaded);
+        }
+        assert_eq!(control.unread_pythons().count(), 16);
     }
 }

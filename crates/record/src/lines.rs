@@ -228,6 +228,53 @@ mod tests {
         );
     }
 
+    #[test]
+    fn python_3_14_and_3_15() {
+        // Another function of the same kind, whose first two instructions have no line.
+        let middle = "00f602020513f406000e1390318";
+        let end = "588801e10e0ff300010f0ef00300090a8821f30001090cf103000e16f0600904050cd90809d80a0bf40301090df10600090a8\
+                   e03f889018d03fa";
+        check(
+            0x30E,
+            &format!("f980{middle}e{end}"),
+            &[
+                (0, 2),
+                (3, 3),
+                (10, 6),
+                (24, 8),
+                (30, 7),
+                (36, 6),
+                (38, 310),
+                (39, 311),
+                (41, 312),
+                (42, 311),
+                (47, 314),
+            ],
+        );
+        let newest = format!("f981{middle}f{end}");
+        check(
+            0x30F,
+            &newest,
+            &[
+                (0, 2),
+                (4, 3),
+                (11, 6),
+                (26, 8),
+                (32, 7),
+                (38, 6),
+                (40, 310),
+                (41, 311),
+                (43, 312),
+                (44, 311),
+                (49, 314),
+            ],
+        );
+        // What `co_positions` says, from 0.
+        let table = table(0x30F, bytes(&newest));
+        assert_eq!(table.position(15), Position { line: 6, column: 14 });
+        assert_eq!(table.position(16), Position { line: 6, column: 20 });
+    }
+
     proptest! {
         #[test]
         fn no_table_makes_it_panic(bytes: Vec<u8>, python in 0x300u16..0x320, instruction: i32) {

@@ -19,7 +19,7 @@ use heaptide_format::capture::definitions::Definitions;
 use heaptide_format::capture::events::Event;
 use heaptide_format::capture::{Footer, RunInfo, Totals};
 use heaptide_format::ids::Nanos;
-use heaptide_format::shared::{PATH_VARIABLE, RING_WORDS, option, ring_state};
+use heaptide_format::shared::{PATH_VARIABLE, RING_WORDS, Unread, option, ring_state};
 use rustc_hash::FxHashMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -64,8 +64,8 @@ pub struct Outcome {
     pub images: usize,
     /// Bytes of the capture.
     pub capture_bytes: u64,
-    /// Interpreter versions that were met and whose stacks cannot be read, `major << 8 | minor`.
-    pub unknown_pythons: Vec<u16>,
+    /// Interpreters that were met and whose stacks are not read: version (`major << 8 | minor`) and why. Each once.
+    pub unread_pythons: Vec<(u16, Unread)>,
     /// Why the capture is not whole, if so: it could not be written on.
     pub capture_error: Option<io::Error>,
 }
@@ -167,7 +167,6 @@ struct Session {
     peak_rss: u64,
     shim_bytes: u64,
     inconsistent: u64,
-    unknown_pythons: Vec<u16>,
 }
 
 impl Session {
@@ -188,7 +187,6 @@ impl Session {
             peak_rss: 0,
             shim_bytes: 0,
             inconsistent: 0,
-            unknown_pythons: Vec::new(),
         }
     }
 
@@ -441,7 +439,7 @@ impl Session {
             totals: account.totals,
             images,
             capture_bytes,
-            unknown_pythons: self.unknown_pythons,
+            unread_pythons: control.unread_pythons().collect(),
             capture_error: self.capture_error,
         }
     }

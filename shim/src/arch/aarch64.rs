@@ -145,4 +145,5 @@ pub mod number {
     pub const CLOCK_GETTIME: i64 = 113;
     pub const EXIT_GROUP: i64 = 94;
     pub const SCHED_YIELD: i64 = 124;
+    pub const RT_SIGPROCMASK: i64 = 135;
 }

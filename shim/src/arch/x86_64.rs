@@ -159,4 +159,5 @@ pub mod number {
     pub const CLOCK_GETTIME: i64 = 228;
     pub const EXIT_GROUP: i64 = 231;
     pub const SCHED_YIELD: i64 = 24;
+    pub const RT_SIGPROCMASK: i64 = 14;
 }

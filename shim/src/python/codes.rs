@@ -5,12 +5,14 @@
 //! It counts deaths by address (hashed) and altogether. A thread that finds the sum changed looks at each code of its
 //! stack again; one whose own count has changed is described anew.
 
+use super::check;
 use super::offsets::{self, Offsets};
 use super::tasks;
 use crate::memory::Pages;
 use crate::ring::Writer;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use heaptide_format::shared::Unread;
 use heaptide_format::wire::{BlobKind, code};
 
 const COUNTERS: usize = 1 << 16;
@@ -28,6 +30,7 @@ pub fn watch_deaths(code_type: NonNull<u8>, _offsets: &Offsets) {
 }
 
 extern "C" fn code_dies(object: usize) {
+    super::note_death();
     counter(object).fetch_add(1, Ordering::Relaxed);
     ALL_DEATHS.fetch_add(1, Ordering::Release);
     // SAFETY: the type's own deallocator, which takes the object.
@@ -53,13 +56,16 @@ fn counter(address: usize) -> &'static AtomicU32 {
 #[repr(C)]
 struct Entry {
     address: usize,
-    /// Number of the code in this thread's ring, plus 1; 0: the entry is free.
+    /// Number of the code in this thread's ring, plus 1; 0: the entry is free; [`HIDDEN`].
     number: u32,
     /// Count of deaths at this address when it was described.
     deaths: u32,
     /// Count of all deaths when the one above was compared last: the counters need not be asked again before it changes.
     compared: u32,
 }
+
+/// As an entry's number: a code of the interpreter's own, which is not shown.
+const HIDDEN: u32 = u32::MAX;
 
 /// The codes that a thread has described.
 #[derive(Default)]
@@ -85,18 +91,19 @@ impl Codes {
         (self.entries, self.described, self.runner_count) = (0, 0, 0);
     }
 
-    /// The number of a code object that is alive (a frame holds it). `None` if it could not be described.
+    /// The number of a code object that is alive (a frame holds it). `None` if it is the interpreter's own, or could not
+    /// be described.
     #[inline]
     pub fn number(&mut self, ring: &mut Writer, address: usize, offsets: &Offsets) -> Option<u32> {
         let all = deaths();
         if let Ok(place) = self.find(address) {
             let entry = &mut self.table.as_mut_slice()[place];
             if entry.compared == all {
-                return Some(entry.number - 1);
+                return (entry.number != HIDDEN).then(|| entry.number - 1);
             }
             if entry.deaths == counter(address).load(Ordering::Relaxed) {
                 entry.compared = all;
-                return Some(entry.number - 1);
+                return (entry.number != HIDDEN).then(|| entry.number - 1);
             }
         }
         self.describe(ring, address, all, offsets)
@@ -126,12 +133,29 @@ impl Codes {
         if self.entries * 2 >= self.table.len() && !self.grow() {
             return None;
         }
-        // SAFETY: a frame of this thread holds the code object, so it and the objects in it live through this hook.
-        unsafe { write_code(ring, address, offsets) }.then_some(())?;
+        // SAFETY: a frame of this thread holds the object, so it and the objects in it live through this hook.
+        if !unsafe { check::is_code(address) } {
+            // A frame of something else than a function (3.13 leaves room for that). Its death would not be noticed, so
+            // nothing is remembered of it.
+            return None;
+        }
+        // SAFETY: as above. This is not the first stack.
+        if !unsafe { check::holds_what_it_must(address, offsets) } {
+            super::leave_unread(Unread::OtherLayout);
+            return None;
+        }
         // SAFETY: as above.
-        self.note_runner(address, unsafe { is_handles_run(address, offsets) });
-        let entry = Entry { address, number: self.described + 1, deaths, compared };
-        self.described += 1;
+        let number = if unsafe { is_of_the_interpreter(address, offsets) } {
+            HIDDEN
+        } else {
+            // SAFETY: as above.
+            unsafe { write_code(ring, address, offsets) }.then_some(())?;
+            // SAFETY: as above.
+            self.note_runner(address, unsafe { is_handles_run(address, offsets) });
+            self.described += 1;
+            self.described
+        };
+        let entry = Entry { address, number, deaths, compared };
         let place = match self.find(address) {
             Ok(place) => place,
             Err(place) => {
@@ -140,7 +164,7 @@ impl Codes {
             }
         };
         self.table.as_mut_slice()[place] = entry;
-        Some(entry.number - 1)
+        (number != HIDDEN).then(|| number - 1)
     }
 
     /// Whether this code, which [`Self::number`] has just been asked for, is `Handle._run` of asyncio.
@@ -182,6 +206,19 @@ impl Codes {
         old.release();
         true
     }
+}
+
+/// Whether a code is one that no program wrote: `_Py_InitCleanup`, which the interpreter (3.13 on) puts between a call of a
+/// class and its `__init__`. Its name is its file name too, the same object. That could be so of a program's own code,
+/// but this one is static, and says so by a count of references that no other code object has.
+///
+/// # Safety
+/// `address` is a live code object.
+unsafe fn is_of_the_interpreter(address: usize, offsets: &Offsets) -> bool {
+    // SAFETY: fields of a live code object.
+    let (name, file): (usize, usize) = unsafe { (read(address, offsets.code_name), read(address, offsets.code_file)) };
+    // SAFETY: the count of references, its lower half, is what every object begins with.
+    offsets.version >= 0x030D && name == file && unsafe { read::<u32>(address, 0) } >= offsets::IMMORTAL
 }
 
 /// Reads a `T` at `address + offset`.

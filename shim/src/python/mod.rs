@@ -5,6 +5,7 @@
 //! programs with subinterpreters or asyncio `_PyThreadState_UncheckedGet`, which reads one variable.
 
 pub mod allocators;
+mod check;
 mod codes;
 mod debug_hooks;
 pub mod domains;
@@ -18,7 +19,7 @@ mod window;
 use crate::{process, real};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use heaptide_format::shared::option;
+use heaptide_format::shared::{Unread, option};
 use offsets::Offsets;
 
 static OFFSETS: AtomicPtr<Offsets> = AtomicPtr::new(core::ptr::null_mut());
@@ -27,7 +28,15 @@ static NEVER: AtomicUsize = AtomicUsize::new(0);
 /// The interpreter's word that says that it finalizes; [`NEVER`] without interpreter, and after it has said so.
 static FINALIZING: AtomicPtr<AtomicUsize> = AtomicPtr::new(core::ptr::from_ref(&NEVER).cast_mut());
 static VERIFY: AtomicBool = AtomicBool::new(false);
+/// The function that gives the calling thread's state: [`first_thread_state`] until the first stack has been checked,
+/// then the interpreter's own. So the check costs nothing afterwards.
 static THIS_THREAD_STATE: AtomicUsize = AtomicUsize::new(0);
+/// The interpreter's own.
+static REAL_THREAD_STATE: AtomicUsize = AtomicUsize::new(0);
+/// Code objects that died before any stack was seen.
+static UNSEEN_DEATHS: AtomicU32 = AtomicU32::new(0);
+/// So many do not die without any function running: the stack is looked for in the wrong place.
+const MOST_UNSEEN_DEATHS: u32 = 8;
 
 /// Looks for an interpreter in the program and the libraries it is linked with. Once, before any thread is claimed.
 pub fn detect() {
@@ -38,8 +47,15 @@ pub fn detect() {
     };
     let Some(version) = read_version() else { return };
     VERSION.store(u32::from(version), Ordering::Relaxed);
-    let Some(offsets) = offsets::of_version(version) else { return };
-    THIS_THREAD_STATE.store(this_thread_state.as_ptr() as usize, Ordering::Relaxed);
+    if check::is_free_threaded() {
+        return leave_unread(Unread::FreeThreaded);
+    }
+    let Some(offsets) = offsets::of_version(version) else { return leave_unread(Unread::UnknownVersion) };
+    if !check::at_start(code_type, offsets) {
+        return leave_unread(Unread::OtherLayout);
+    }
+    REAL_THREAD_STATE.store(this_thread_state.as_ptr() as usize, Ordering::Relaxed);
+    THIS_THREAD_STATE.store(first_thread_state as extern "C" fn() -> usize as usize, Ordering::Relaxed);
     codes::watch_deaths(code_type, offsets);
     if let Some(runtime) = real::symbol(c"_PyRuntime") {
         // SAFETY: a pointer inside the interpreter's static structure, by the version's row; aligned as pointers are.
@@ -52,6 +68,57 @@ pub fn detect() {
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
     if process::has_option(option::PYTHON_ALLOCATORS) {
         allocators::prepare();
+    }
+}
+
+/// Gives up on the stacks of this interpreter, for good: its allocations have native frames from now on.
+#[cold]
+fn leave_unread(why: Unread) {
+    OFFSETS.store(core::ptr::null_mut(), Ordering::Release);
+    process::control().leave_unread(version(), why);
+}
+
+/// The calling thread's state, and whatever stack there is checked; 0 if the thread has none, or if its stack is not
+/// what it must be. Stands in for the interpreter's own function until a stack was as it must be.
+#[cold]
+extern "C" fn first_thread_state() -> usize {
+    // SAFETY: stored before the offsets; takes nothing and returns a pointer.
+    let real: extern "C" fn() -> usize = unsafe { core::mem::transmute(REAL_THREAD_STATE.load(Ordering::Relaxed)) };
+    let state = real();
+    // SAFETY: null, or a reference to a static row that `detect` stored.
+    let offsets = unsafe { OFFSETS.load(Ordering::Acquire).as_ref() };
+    let Some(offsets) = offsets.filter(|_| state != 0) else { return state };
+    match check::first_stack(state, offsets) {
+        check::Stack::Empty => state,
+        check::Stack::Fits => {
+            THIS_THREAD_STATE.store(real as usize, Ordering::Relaxed);
+            state
+        }
+        check::Stack::Differs => {
+            leave_unread(Unread::OtherLayout);
+            0
+        }
+    }
+}
+
+/// A code object dies. That happens while functions run; if none has been seen by then, they are not where they are
+/// looked for.
+#[inline(always)]
+fn note_death() {
+    let function = THIS_THREAD_STATE.load(Ordering::Relaxed);
+    if function == first_thread_state as extern "C" fn() -> usize as usize {
+        note_unseen_death();
+    }
+}
+
+#[cold]
+fn note_unseen_death() {
+    if first_thread_state() != 0
+        && is_present()
+        && THIS_THREAD_STATE.load(Ordering::Relaxed) != REAL_THREAD_STATE.load(Ordering::Relaxed)
+        && UNSEEN_DEATHS.fetch_add(1, Ordering::Relaxed) + 1 == MOST_UNSEEN_DEATHS
+    {
+        leave_unread(Unread::OtherLayout);
     }
 }
 
@@ -115,7 +182,8 @@ pub fn current() -> Option<(usize, &'static Offsets)> {
     if offsets.is_null() {
         return None;
     }
-    // SAFETY: the function's address was stored before the offsets; it takes nothing and returns a pointer.
+    // SAFETY: stored before the offsets; the interpreter's function, or ours that stands in for it: both take nothing and
+    // return a pointer.
     let this_thread_state: unsafe extern "C" fn() -> usize =
         unsafe { core::mem::transmute(THIS_THREAD_STATE.load(Ordering::Relaxed)) };
     // SAFETY: reads a thread-specific value, from any thread, at any time.

@@ -16,11 +16,11 @@ pub struct Offsets {
     pub cframe_frame: Option<usize>,
     /// Frame: the calling frame.
     pub frame_previous: usize,
-    /// Frame: the code object.
+    /// Frame: the code object. From 3.14 on a reference whose lowest bits are a tag, see [`executable`].
     pub frame_code: usize,
     /// Frame: `f_lasti` (an int) up to 3.10, then a pointer to the instruction.
     pub frame_instruction: usize,
-    /// Frame: its owner, and the value that marks the interpreter's own entry frames, which are not shown.
+    /// Frame: its owner, a char, and the value from which on it is the interpreter's own entry frame, which is not shown.
     pub entry_frame: Option<(usize, u8)>,
     /// Code: its first instruction, which the pointer above is relative to. `None`: `f_lasti` counts from 0.
     pub code_first_instruction: Option<usize>,
@@ -38,6 +38,30 @@ pub struct Offsets {
     pub compact_data: usize,
     /// Where frames keep their evaluation stack. `None`: not in a way that [`super::marks`] can use.
     pub evaluation: Option<Evaluation>,
+    /// Where the interpreter says itself what stands above; `None` before 3.13.
+    pub report: Option<Report>,
+}
+
+/// The interpreter's own report, `_Py_DebugOffsets` at the start of `_PyRuntime`: words of 8 bytes in parts, one for each
+/// structure, which begin with the structure's size. Here the index of each part's first word.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// `_PyRuntimeState`.
+    pub runtime: usize,
+    /// `PyThreadState`.
+    pub thread: usize,
+    /// `_PyInterpreterFrame`.
+    pub frame: usize,
+    /// `PyCodeObject`.
+    pub code: usize,
+    /// `PyObject`.
+    pub object: usize,
+    /// `PyTypeObject`.
+    pub kind: usize,
+    /// `PyBytesObject`.
+    pub bytes: usize,
+    /// `PyUnicodeObject`.
+    pub text: usize,
 }
 
 /// A frame's evaluation stack, in versions where a Python function calls another without a C function between.
@@ -65,6 +89,17 @@ pub const STR_STATE: usize = 32;
 pub const BYTES_LENGTH: usize = 16;
 /// Bytes: the bytes.
 pub const BYTES_DATA: usize = 32;
+/// Object: its type. The count of references before it is 8 bytes in all these builds (not in those with
+/// `Py_TRACE_REFS`, nor in free-threaded ones).
+pub const OBJECT_TYPE: usize = 8;
+/// Object, from 3.12 on: the lower half of the count of references of one that lives for ever is at least this.
+pub const IMMORTAL: u32 = 1 << 30;
+/// Object of variable size: the number of its items. Code (3.11 on): its length in code units.
+pub const VARIABLE_SIZE: usize = 16;
+/// Type: its name, a C string.
+pub const TYPE_NAME: usize = 24;
+/// Type: `tp_flags`, an unsigned long.
+pub const TYPE_FLAGS: usize = 168;
 /// Type: `tp_dealloc`.
 pub const TYPE_DEALLOC: usize = 48;
 
@@ -85,6 +120,7 @@ pub const PYTHON_3_8: Offsets = Offsets {
     code_line_table: 120,
     ascii_data: 48,
     compact_data: 72,
+    report: None,
     evaluation: None,
 };
 
@@ -111,6 +147,7 @@ pub const PYTHON_3_11: Offsets = Offsets {
     code_line_table: 136,
     ascii_data: 48,
     compact_data: 72,
+    report: None,
     evaluation: Some(Evaluation {
         top: 64,
         slots: 72,
@@ -138,6 +175,7 @@ pub const PYTHON_3_12: Offsets = Offsets {
     code_line_table: 136,
     ascii_data: 40,
     compact_data: 56,
+    report: None,
     evaluation: Some(Evaluation {
         top: 64,
         slots: 72,
@@ -155,10 +193,39 @@ pub const PYTHON_3_13: Offsets = Offsets {
     thread_frame: 72,
     cframe_frame: None,
     code_first_instruction: Some(200),
+    report: Some(Report { runtime: 3, thread: 19, frame: 28, code: 34, object: 44, kind: 46, bytes: 64, text: 67 }),
     ..PYTHON_3_12
 };
 
-static ROWS: [Offsets; 6] = [PYTHON_3_8, PYTHON_3_9, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13];
+/// 3.14.
+pub const PYTHON_3_14: Offsets = Offsets {
+    version: 0x030E,
+    runtime_finalizing: 784,
+    entry_frame: Some((74, 3)),
+    code_first_instruction: Some(208),
+    // The number of slots in use became a pointer.
+    evaluation: None,
+    report: Some(Report { runtime: 3, thread: 22, frame: 31, code: 39, object: 50, kind: 52, bytes: 74, text: 77 }),
+    ..PYTHON_3_13
+};
+
+/// 3.15.
+pub const PYTHON_3_15: Offsets = Offsets {
+    version: 0x030F,
+    runtime_finalizing: 912,
+    report: Some(Report { runtime: 3, thread: 22, frame: 39, code: 47, object: 58, kind: 60, bytes: 86, text: 89 }),
+    ..PYTHON_3_14
+};
+
+static ROWS: [Offsets; 8] =
+    [PYTHON_3_8, PYTHON_3_9, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13, PYTHON_3_14, PYTHON_3_15];
+
+/// The object that a frame's code field refers to: 3.14 and later keep two bits of their own in it (`_PyStackRef`,
+/// `Py_TAG_BITS`: who counts the reference). Objects lie at multiples of 8, so this changes nothing in other versions.
+#[inline(always)]
+pub fn executable(reference: usize) -> usize {
+    reference & !3
+}
 
 /// The row of a version (`major << 8 | minor`).
 pub fn of_version(version: u16) -> Option<&'static Offsets> {

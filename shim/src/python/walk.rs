@@ -13,7 +13,7 @@
 
 use super::codes::{self, Codes, read};
 use super::marks::Mark;
-use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12};
+use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_14, executable};
 use super::tasks::Tasks;
 use super::window::Window;
 use crate::arch::opaque;
@@ -125,6 +125,8 @@ struct Python310;
 struct Python311;
 /// 3.12 and 3.13: interpreter frames.
 struct Python312;
+/// 3.14 and 3.15: the same, but for the evaluation stack.
+struct Python314;
 
 impl Shape for Python38 {
     const ROW: Offsets = PYTHON_3_8;
@@ -137,6 +139,9 @@ impl Shape for Python311 {
 }
 impl Shape for Python312 {
     const ROW: Offsets = PYTHON_3_12;
+}
+impl Shape for Python314 {
+    const ROW: Offsets = PYTHON_3_14;
 }
 
 impl Chain {
@@ -170,6 +175,7 @@ impl Chain {
         match offsets.version {
             0x030B => self.read_from::<Python311>(stacks, ring, top, offsets),
             0x030C | 0x030D => self.read_from::<Python312>(stacks, ring, top, offsets),
+            0x030E | 0x030F => self.read_from::<Python314>(stacks, ring, top, offsets),
             0x030A => self.read_from::<Python310>(stacks, ring, top, offsets),
             _ => self.read_from::<Python38>(stacks, ring, top, offsets),
         }
@@ -382,6 +388,7 @@ impl Chain {
             let frame = self.links.as_slice()[index].frame;
             // SAFETY: on the stack, as was just found.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
+            let code = executable(code);
             let number = number_of(&mut self.codes, ring, frame, code, offsets);
             found = node_of(stacks, ring, found, number, code, instruction, offsets);
             if self.codes.runs_handles(code) {
@@ -413,6 +420,7 @@ impl Chain {
             };
             // SAFETY: all of them are on the stack of this thread.
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
+            let code = executable(code);
             // A frame that has only moved on is still the same call, or its mark is gone.
             let kept = if index < join { self.links.as_slice()[index] } else { NO_FRAME };
             let number = if kept.code == code && kept.number != UNKNOWN {
@@ -478,7 +486,7 @@ impl Chain {
 pub fn is_shown(frame: usize, code: usize, offsets: &Offsets) -> bool {
     if let Some((owner, entry)) = offsets.entry_frame {
         // SAFETY: a live frame.
-        if unsafe { read::<u8>(frame, owner) } == entry {
+        if unsafe { read::<u8>(frame, owner) } >= entry {
             return false;
         }
     }

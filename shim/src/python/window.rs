@@ -5,7 +5,7 @@
 //! chase of that many pointers, and no new search for what has not changed.
 
 use super::codes::{Codes, read};
-use super::offsets::Offsets;
+use super::offsets::{Offsets, executable};
 use super::tasks::Tasks;
 use super::walk;
 use crate::memory::Pages;
@@ -140,7 +140,7 @@ unsafe fn seen(frame: usize, offsets: &Offsets) -> Seen {
         } else {
             read::<u32>(frame, offsets.frame_instruction) as usize
         };
-        (read(frame, offsets.frame_code), instruction)
+        (executable(read(frame, offsets.frame_code)), instruction)
     };
     Seen { frame, code, instruction, node: 0 }
 }

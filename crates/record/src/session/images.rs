@@ -67,10 +67,6 @@ impl Session {
             ),
         };
         let python = announcement.python;
-        let known = python == 0 || (0x0308..=0x030D).contains(&python);
-        if !known && !self.unknown_pythons.contains(&python) {
-            self.unknown_pythons.push(python);
-        }
         let index = self.dictionary.image(ImageDef {
             pid,
             parent: parent.map(|parent| self.images[parent].index),
