@@ -180,8 +180,13 @@ fn whole_pages(length: usize) -> usize {
     length.checked_next_multiple_of(PAGE).unwrap_or(0)
 }
 
-/// Size of pymalloc's arenas: 256 KiB up to 3.9, 1 MiB from 3.10 on.
-const ARENAS: [usize; 2] = [256 << 10, 1 << 20];
+/// Whether a mapping like this may be an arena of the interpreter's allocators: pymalloc's have 256 KiB up to 3.9 and
+/// 1 MiB from 3.10 on, those of its mimalloc (3.13) 1 GiB and no swap space set aside. `mmap.mmap` shares, they do not.
+fn like_an_arena(length: usize, flags: c_int) -> bool {
+    flags & libc::MAP_ANONYMOUS != 0
+        && flags & libc::MAP_SHARED == 0
+        && (length == 256 << 10 || length == 1 << 20 || (length == 1 << 30 && flags & libc::MAP_NORESERVE != 0))
+}
 
 /// See [`malloc`].
 ///
@@ -198,7 +203,7 @@ pub unsafe extern "C" fn mmap(
 ) -> *mut c_void {
     let mut guard = thread::enter();
     let anonymous = flags & libc::MAP_ANONYMOUS != 0;
-    if guard.is_some() && anonymous && ARENAS.contains(&length) && allocators::is_arena(caller) {
+    if guard.is_some() && like_an_arena(length, flags) && allocators::is_arena(caller) {
         // Its blocks are recorded one by one.
         allocators::install();
         guard = None;

@@ -380,6 +380,9 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What a bytearray's block has in front of its bytes from Python 3.15 on.
+pub const BYTES_HEAD: u64 = 32;
+
 /// What happened to a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -547,12 +550,10 @@ impl Run {
         self.steps.get_or_init(|| replayed(self.capture(), &self.path))
     }
 
-    /// The allocations and reallocations of this size. In a process of Python 3.15 or later those of 10 000 bytes and
-    /// more must be bytearrays, as they are in all fixtures: `bytearray(n)` is a block of n + 1 bytes in all versions
-    /// before, and there it is a bytes object, whose head is 32 bytes.
+    /// The allocations and reallocations of this size. `bytearray(n)` is a block of n + 1 bytes; but in Python 3.15 it is
+    /// a bytes object, whose head is 32 bytes more. So blocks of 10 000 bytes and more are looked for with such a head
+    /// first if a process has that version.
     pub fn of_size(&self, bytes: u64) -> Vec<&Step> {
-        let images = self.capture().names.images();
-        let wanted = |image: usize| if bytes >= 10_000 && images[image].python >= 0x030F { bytes + 32 } else { bytes };
         let sizes = self.sizes.get_or_init(|| {
             let mut sizes: HashMap<u64, Vec<usize>> = HashMap::new();
             for (place, step) in self.steps().iter().enumerate() {
@@ -563,9 +564,9 @@ impl Run {
             sizes
         });
         let of = |size: u64| sizes.get(&size).into_iter().flatten().map(|place| &self.steps()[*place]);
-        let mut found: Vec<&Step> = of(bytes).filter(|step| wanted(step.image) == bytes).collect();
-        found.extend(of(bytes + 32).filter(|step| wanted(step.image) == bytes + 32));
-        found
+        let python = |step: &&Step| self.capture().names.images()[step.image].python;
+        let with_head: Vec<&Step> = of(bytes + BYTES_HEAD).filter(|step| python(step) >= 0x030F).collect();
+        if bytes >= 10_000 && !with_head.is_empty() { with_head } else { of(bytes).collect() }
     }
 
     /// The events of blocks that this function (innermost) allocated, as text: `malloc 5`, `realloc 5 > 6`, `free 6`.
