@@ -1,6 +1,6 @@
 //! Marks: how it is known at once that a frame, and so everything below it, has not changed.
 //!
-//! When a Python function calls another without a C function between (3.11 and later), the interpreter takes the
+//! When a Python function calls another without a C function between (3.11 to 3.14), the interpreter takes the
 //! operands of the call from the caller's evaluation stack and notes how many slots remain in use. The slot behind
 //! them is dead: nobody reads it, neither the interpreter nor the garbage collector nor a debugger. A mark is a number
 //! that occurs nowhere else, written into that slot. It is gone once the callee has ended:
@@ -59,8 +59,8 @@ impl Mark {
     /// `caller` is a live frame that is the marked one's caller and runs the same code as when the mark was written.
     #[inline(always)]
     pub unsafe fn is_intact(self, caller: usize, evaluation: &Evaluation) -> bool {
-        // SAFETY: a field of a live frame.
-        let top: i32 = unsafe { read(caller, evaluation.top) };
+        // SAFETY: our caller's promise.
+        let top = unsafe { slots_in_use(caller, evaluation) };
         // SAFETY: the slot is one of the caller's: `write` has compared it with what the code has.
         top == self.slot && unsafe { read::<u64>(caller, place(evaluation, self.slot)) } == self.value
     }
@@ -77,7 +77,7 @@ impl Mark {
                 read::<u8>(frame, evaluation.owner),
                 read::<u8>(caller, evaluation.owner),
                 evaluation.is_entry.is_some_and(|is_entry| read::<u8>(frame, is_entry) != 0),
-                read::<i32>(caller, evaluation.top),
+                slots_in_use(caller, evaluation),
                 read::<usize>(caller, offsets.frame_code),
             )
         };
@@ -102,6 +102,23 @@ impl Mark {
         // caller is in a call, so it has noted how many are. Nobody but this thread, which runs here, uses its frames.
         unsafe { ((caller + place(evaluation, slot)) as *mut u64).write_unaligned(value) };
         Self { value, slot }
+    }
+}
+
+/// Slots in use in a frame that calls; another number in one that runs.
+///
+/// # Safety
+/// `frame` is a live frame.
+#[inline(always)]
+unsafe fn slots_in_use(frame: usize, evaluation: &Evaluation) -> i32 {
+    // SAFETY: a field of a live frame, by the version's row.
+    unsafe {
+        if evaluation.top_is_pointer {
+            let bytes = read::<usize>(frame, evaluation.top).wrapping_sub(frame + evaluation.slots);
+            i32::try_from(bytes >> 3).unwrap_or(-1)
+        } else {
+            read(frame, evaluation.top)
+        }
     }
 }
 

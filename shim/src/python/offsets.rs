@@ -67,8 +67,11 @@ pub struct Report {
 /// A frame's evaluation stack, in versions where a Python function calls another without a C function between.
 #[derive(Clone, Copy, Debug)]
 pub struct Evaluation {
-    /// Frame: an int, the number of slots in use (locals included); -1 while the frame runs.
+    /// Frame: an int, the number of slots in use (locals included), -1 while the frame runs; or, if `top_is_pointer`, a
+    /// pointer to the slot behind those, null while the frame runs.
     pub top: usize,
+    /// See `top`.
+    pub top_is_pointer: bool,
     /// Frame: the slots.
     pub slots: usize,
     /// Frame: a char, who owns it; 0 the thread, 1 a generator.
@@ -150,6 +153,7 @@ pub const PYTHON_3_11: Offsets = Offsets {
     report: None,
     evaluation: Some(Evaluation {
         top: 64,
+        top_is_pointer: false,
         slots: 72,
         owner: 69,
         is_entry: Some(68),
@@ -178,6 +182,7 @@ pub const PYTHON_3_12: Offsets = Offsets {
     report: None,
     evaluation: Some(Evaluation {
         top: 64,
+        top_is_pointer: false,
         slots: 72,
         owner: 70,
         is_entry: None,
@@ -203,8 +208,15 @@ pub const PYTHON_3_14: Offsets = Offsets {
     runtime_finalizing: 784,
     entry_frame: Some((74, 3)),
     code_first_instruction: Some(208),
-    // The number of slots in use became a pointer.
-    evaluation: None,
+    evaluation: Some(Evaluation {
+        top: 64,
+        top_is_pointer: true,
+        slots: 80,
+        owner: 74,
+        is_entry: None,
+        code_locals: 72,
+        code_stack_size: 64,
+    }),
     report: Some(Report { runtime: 3, thread: 22, frame: 31, code: 39, object: 50, kind: 52, bytes: 74, text: 77 }),
     ..PYTHON_3_13
 };
@@ -213,6 +225,8 @@ pub const PYTHON_3_14: Offsets = Offsets {
 pub const PYTHON_3_15: Offsets = Offsets {
     version: 0x030F,
     runtime_finalizing: 912,
+    // Its compiler for machine code may keep the innermost slots in registers, results of calls among them.
+    evaluation: None,
     report: Some(Report { runtime: 3, thread: 22, frame: 39, code: 47, object: 58, kind: 60, bytes: 86, text: 89 }),
     ..PYTHON_3_14
 };

@@ -13,7 +13,7 @@
 
 use super::codes::{self, Codes, read};
 use super::marks::Mark;
-use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_14, executable};
+use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_14, PYTHON_3_15, executable};
 use super::tasks::Tasks;
 use super::window::Window;
 use crate::arch::opaque;
@@ -125,8 +125,10 @@ struct Python310;
 struct Python311;
 /// 3.12 and 3.13: interpreter frames.
 struct Python312;
-/// 3.14 and 3.15: the same, but for the evaluation stack.
+/// 3.14: the same, but for the evaluation stack.
 struct Python314;
+/// 3.15: without marks.
+struct Python315;
 
 impl Shape for Python38 {
     const ROW: Offsets = PYTHON_3_8;
@@ -142,6 +144,9 @@ impl Shape for Python312 {
 }
 impl Shape for Python314 {
     const ROW: Offsets = PYTHON_3_14;
+}
+impl Shape for Python315 {
+    const ROW: Offsets = PYTHON_3_15;
 }
 
 impl Chain {
@@ -175,7 +180,8 @@ impl Chain {
         match offsets.version {
             0x030B => self.read_from::<Python311>(stacks, ring, top, offsets),
             0x030C | 0x030D => self.read_from::<Python312>(stacks, ring, top, offsets),
-            0x030E | 0x030F => self.read_from::<Python314>(stacks, ring, top, offsets),
+            0x030E => self.read_from::<Python314>(stacks, ring, top, offsets),
+            0x030F => self.read_from::<Python315>(stacks, ring, top, offsets),
             0x030A => self.read_from::<Python310>(stacks, ring, top, offsets),
             _ => self.read_from::<Python38>(stacks, ring, top, offsets),
         }
