@@ -1,6 +1,6 @@
 //! The offsets in CPython's structures, against the headers of every interpreter that has them.
 
-use crate::traced::{announce, debug_pythons, pythons};
+use crate::traced::{Traced, announce, debug_pythons, pythons};
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +8,9 @@ use std::process::Command;
 #[path = "../shim/src/python/offsets.rs"]
 #[allow(dead_code, reason = "the shim uses the rest")]
 mod offsets;
+
+#[path = "../shim/src/python/tasks/layout.rs"]
+mod layout;
 
 #[test]
 fn rows_are_those_of_the_headers() {
@@ -54,6 +57,7 @@ fn check(printed: &str, minor: u32) {
         .map(|(name, value)| (name, value.parse().unwrap()))
         .collect();
     let row = offsets::of_version(0x0300 | minor as u16).expect("a row for each version from 3.8 to 3.15");
+    let layout = layout::of_version(row.version).expect("a layout of tasks for each version");
     let number = |offset: usize| offset as i64;
     let or_none = |offset: Option<usize>| offset.map_or(-1, number);
     // A version whose code objects have no qualified name, or whose frames are all shown, has -1 there.
@@ -66,6 +70,7 @@ fn check(printed: &str, minor: u32) {
         ("frame_previous", number(row.frame_previous)),
         ("frame_code", number(row.frame_code)),
         ("frame_instruction", number(row.frame_instruction)),
+        ("frame_first_local", number(layout.first_local)),
         ("owner_entry", row.entry_frame.map_or(-1, |(_, owner)| i64::from(owner))),
         ("code_first_instruction", or_none(row.code_first_instruction)),
         (name, number(row.code_name)),
@@ -116,4 +121,34 @@ fn check(printed: &str, minor: u32) {
     let allowed = ["code_name", "code_qualname", "frame_owner"];
     let unused: Vec<_> = unused.filter(|name| !allowed.contains(name)).collect();
     assert!(unused.is_empty(), "{unused:?}");
+}
+
+/// No header has the structure of a task: the interpreter says how long it is, and its memory where the name lies.
+#[test]
+fn tasks_are_laid_out_as_in_memory() {
+    for python in pythons().iter().chain(debug_pythons()) {
+        let told = Traced::python("task_layout.py", python).bare();
+        told.exits(0);
+        let row = layout::of_version(0x0300 | python.minor as u16).expect("a layout of tasks for each version");
+        let expected = format!("{} bytes, the name at [{}]\n", row.task, row.task_name);
+        assert_eq!(told.stdout(), expected, "{}", python.path.display());
+    }
+}
+
+#[test]
+fn locals_are_addresses_or_references_with_a_tag() {
+    for (reference, object) in [
+        (0, 0),
+        (0x7F00_1230, 0x7F00_1230),
+        // Borrowed, or of an object that lives for ever; null.
+        (0x7F00_1231, 0x7F00_1230),
+        (1, 0),
+        // The numbers 0 and 5; an error, a pointer in a wrapping.
+        (3, 0),
+        (5 << 2 | 3, 0),
+        (2, 0),
+        (0x7F00_1232, 0),
+    ] {
+        assert_eq!(offsets::local(reference), object, "{reference:#x}");
+    }
 }

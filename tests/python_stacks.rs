@@ -5,7 +5,9 @@
 //! As in `python.rs`, the expectation is what the interpreter itself says, and some stacks literally.
 
 use crate::python::{check, told_by_the_interpreter};
-use crate::traced::{BYTES_HEAD, Python, Step, Traced, What, announce, compiled, newest_python, pythons};
+use crate::traced::{
+    BYTES_HEAD, Python, Step, Traced, What, announce, compiled, debug_pythons, newest_python, pythons,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -154,7 +156,7 @@ fn subinterpreters() {
 /// What runs in a task has the task's name above the event loop's frames, whatever ran there before.
 #[test]
 fn names_of_asyncio_tasks() {
-    for python in pythons() {
+    for python in pythons().iter().chain(debug_pythons()) {
         let run = check("../stacks/tasks.py", &[], python);
         let of_workers = |number: usize| {
             let name = format!("worker {number}");
@@ -191,7 +193,7 @@ fn names_of_asyncio_tasks() {
 /// A name is read while the thread holds the GIL, when nobody can change it. 5 000 names are more than a thread shows.
 #[test]
 fn names_of_asyncio_tasks_with_and_without_the_gil_and_too_many() {
-    for python in pythons() {
+    for python in pythons().iter().chain(debug_pythons()) {
         let run = Traced::python("many_tasks.py", python).record();
         assert!(run.stack_of(94_001).starts_with("native:11 < native_task < _run:"), "{}", run.stack_of(94_001));
         assert!(run.stack_of(94_101).starts_with("native:10 < _run:"), "{}", run.stack_of(94_101));
@@ -208,7 +210,7 @@ fn names_of_asyncio_tasks_with_and_without_the_gil_and_too_many() {
 /// The kept chain and a whole reading agree at every event.
 #[test]
 fn names_of_asyncio_tasks_verified() {
-    for python in pythons() {
+    for python in pythons().iter().chain(debug_pythons()) {
         let run = Traced::python("../stacks/tasks.py", python).env("HEAPTIDE_VERIFY", "1").record();
         assert!(!run.stderr().contains("VERIFY"), "{}", run.stderr());
         assert_eq!(run.of_size(91_001).len(), 3 * 10 * 4);
@@ -218,7 +220,7 @@ fn names_of_asyncio_tasks_verified() {
 /// As above in stacks that are cut.
 #[test]
 fn names_of_asyncio_tasks_in_cut_stacks() {
-    for python in pythons() {
+    for python in pythons().iter().chain(debug_pythons()) {
         let run = Traced::python("../stacks/tasks.py", python).options(["--max-depth", "3"]).record();
         let workers = run.of_size(91_001);
         assert_eq!(workers.len(), 3 * 10 * 4);
@@ -232,7 +234,7 @@ fn names_of_asyncio_tasks_in_cut_stacks() {
 /// `--max-depth`: every stack is the interpreter's, as far as it goes, and says that it was cut.
 #[test]
 fn stacks_are_cut_where_asked() {
-    for python in pythons() {
+    for python in pythons().iter().chain(debug_pythons()) {
         for (script, arguments, depth) in [
             ("../stacks/unwinding.py", &[][..], 3),
             ("../stacks/language.py", &[], 1),

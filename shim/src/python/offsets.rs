@@ -241,6 +241,14 @@ pub fn executable(reference: usize) -> usize {
     reference & !3
 }
 
+/// The object that a frame's local refers to; 0: none. 3.14 and later keep the same two bits in it: the lower one says who
+/// counts the reference, and alone it stands for null; with the higher one it is no object (`Py_INT_TAG`: a number,
+/// `Py_TAG_INVALID`). In other versions it is an address, which has neither.
+#[inline(always)]
+pub fn local(reference: usize) -> usize {
+    if reference & 2 == 0 { reference & !1 } else { 0 }
+}
+
 /// The row of a version (`major << 8 | minor`).
 pub fn of_version(version: u16) -> Option<&'static Offsets> {
     ROWS.iter().find(|row| row.version == version)

@@ -8,6 +8,7 @@
 //! frame of the kept chain the name is read again at every event and compared with the one it was filed under.
 
 mod handle;
+mod layout;
 mod names;
 
 pub use handle::{is_handles_run, prepare};

@@ -4,10 +4,11 @@
 //! the task, which has its name. Each step is taken only when the type of what is there has been read and is the one
 //! wanted; and only while the thread holds the GIL, so that nobody changes or frees anything meanwhile.
 
+use super::layout::{self, Layout};
 use super::names::Name;
 use crate::python::codes::{read, text};
 use crate::python::interpreters;
-use crate::python::offsets::Offsets;
+use crate::python::offsets::{Offsets, local};
 use crate::real;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -27,28 +28,6 @@ const MEMBER_OBJECT: i32 = 16;
 static STR_TYPE: AtomicUsize = AtomicUsize::new(0);
 static INT_TYPE: AtomicUsize = AtomicUsize::new(0);
 static BUILTIN_TYPE: AtomicUsize = AtomicUsize::new(0);
-
-/// Where things are in a version (Modules/_asynciomodule.c has the structure, no header).
-struct Layout {
-    /// Frame: its first local.
-    first_local: usize,
-    /// Bytes of a task. Another number, and no names are read.
-    task: usize,
-    /// Task: its name.
-    task_name: usize,
-}
-
-fn layout(version: u16) -> Option<&'static Layout> {
-    static LAYOUTS: [(u16, Layout); 6] = [
-        (0x0308, Layout { first_local: 360, task: 144, task_name: 120 }),
-        (0x0309, Layout { first_local: 360, task: 184, task_name: 160 }),
-        (0x030A, Layout { first_local: 352, task: 192, task_name: 168 }),
-        (0x030B, Layout { first_local: 72, task: 176, task_name: 144 }),
-        (0x030C, Layout { first_local: 72, task: 176, task_name: 144 }),
-        (0x030D, Layout { first_local: 72, task: 144, task_name: 128 }),
-    ];
-    LAYOUTS.iter().find(|(of, _)| *of == version).map(|(_, layout)| layout)
-}
 
 /// Prepares for the interpreter that was found.
 pub fn prepare() {
@@ -76,13 +55,15 @@ fn ends_with(text: &[u8], width: usize, end: &[u8]) -> bool {
 /// # Safety
 /// `frame` is one, on the stack of the calling thread, whose state is `state`.
 pub unsafe fn name_above(frame: usize, is_top: bool, state: usize, offsets: &Offsets) -> Name {
-    let Some(layout) = layout(offsets.version).filter(|_| !is_top && interpreters::holds_gil(state)) else {
+    let Some(layout) = layout::of_version(offsets.version).filter(|_| !is_top && interpreters::holds_gil(state)) else {
         return Name::NOTHING;
     };
     // SAFETY: the caller's promise; a frame's first local is the function's first argument (it is no closure), an
-    // object or null. Objects do not go and do not change while this thread, which holds the GIL, is in this hook.
+    // object or null. From 3.14 on it may be borrowed: then the caller's frame has it alive as long as the call lasts
+    // (even if a debugger writes to that frame's variables: `f_overwritten_fast_locals`). Objects do not go and do not
+    // change while this thread, which holds the GIL, is in this hook.
     unsafe {
-        let handle: usize = read(frame, layout.first_local);
+        let handle = local(read(frame, layout.first_local));
         let callback = if handle == 0 { 0 } else { member(handle, c"_callback") };
         let task = if callback == 0 { 0 } else { task_of(callback) };
         if task == 0 || !is_task(task, layout) {
