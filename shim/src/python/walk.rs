@@ -13,7 +13,9 @@
 
 use super::codes::{self, Codes, read};
 use super::marks::Mark;
-use super::offsets::{Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_14, PYTHON_3_15, executable};
+use super::offsets::{
+    Offsets, PYTHON_3_8, PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_14, PYTHON_3_15, executable,
+};
 use super::tasks::Tasks;
 use super::window::Window;
 use crate::arch::opaque;
