@@ -56,16 +56,18 @@ make_environment() {
         version=$("$python" -c 'import sys; print(*sys.version_info[:3], sep=".")' 2> /dev/null) || continue
         case $version in 3.[89].* | 3.1[0-3].*) ;; *) continue ;; esac
         environment=$cache/memray-$version
-        if ! "$environment/bin/python" -c 'import memray, greenlet, gevent, coverage' 2> /dev/null; then
-            say "installing memray, greenlet, gevent and coverage for Python $version"
-            { "$python" -m venv --clear --without-pip "$environment" &&
-                timeout 60 "$pip" -m pip --python "$environment/bin/python" install -q --no-deps \
-                    memray rich typing_extensions greenlet gevent zope.event zope.interface coverage
-            } > "$cache/pip.log" 2>&1 || {
+        install="timeout 60 $pip -m pip --python $environment/bin/python install -q --no-deps --only-binary :all:"
+        if ! "$environment/bin/python" -c 'import memray' 2> /dev/null; then
+            say "installing memray for Python $version"
+            { "$python" -m venv --clear --without-pip "$environment" && $install memray rich typing_extensions; } \
+                > "$cache/pip.log" 2>&1 || {
                 echo "memray could not be installed (see $cache/pip.log); it is not compared with on Python $version"
                 continue
             }
         fi
+        "$environment/bin/python" -c 'import greenlet, gevent, coverage' 2> /dev/null ||
+            $install greenlet gevent zope.event zope.interface coverage > "$cache/pip.log" 2>&1 ||
+            echo "greenlet, gevent, coverage could not be installed (see $cache/pip.log): not traced on Python $version"
         HEAPTIDE_MEMRAY_PYTHON=$HEAPTIDE_MEMRAY_PYTHON:$environment/bin/python
     done
     export HEAPTIDE_MEMRAY_PYTHON="${HEAPTIDE_MEMRAY_PYTHON#:}"

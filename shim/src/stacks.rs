@@ -42,6 +42,12 @@ impl Stacks {
         self.table.bytes()
     }
 
+    /// Room for nodes: what it holds grows when this does.
+    #[inline(always)]
+    pub fn places(&self) -> usize {
+        self.table.len()
+    }
+
     /// Forgets all nodes: a new thread begins in this ring.
     pub fn clear(&mut self) {
         self.table.truncate(0);

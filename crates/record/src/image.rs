@@ -78,6 +78,8 @@ pub struct Ring {
     pub words: Vec<u64>,
     /// See `words`.
     pub at: usize,
+    /// Words up to here have been looked at ahead.
+    pub ahead: usize,
     /// Stamp of the last event that had one.
     pub last_stamp: u64,
     /// The thread's stacks; entry 0 is the empty one.
@@ -104,6 +106,7 @@ impl Ring {
             thread: None,
             words: Vec::new(),
             at: 0,
+            ahead: 0,
             last_stamp: 0,
             nodes: Vec::new(),
             codes: Vec::new(),
@@ -139,6 +142,7 @@ impl Ring {
     /// Forgets the words that have been read.
     pub fn compact(&mut self) {
         self.words.drain(..self.at);
+        self.ahead = self.ahead.saturating_sub(self.at);
         self.at = 0;
     }
 }

@@ -85,6 +85,12 @@ impl Codes {
         self.table.bytes()
     }
 
+    /// How many addresses it knows.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.entries
+    }
+
     /// Forgets all: a new thread begins in this ring.
     pub fn clear(&mut self) {
         self.table.truncate(0);

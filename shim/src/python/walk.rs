@@ -77,6 +77,11 @@ pub struct Chain {
     window: Window,
     /// Most frames of a stack; 0: all.
     depth: u32,
+    /// Links at most, codes and places for stacks that there were when the bytes below were told to the collector.
+    most_links: usize,
+    known_codes: usize,
+    known_places: usize,
+    told_bytes: usize,
 }
 
 impl Default for Chain {
@@ -92,6 +97,10 @@ impl Default for Chain {
             state: 0,
             window: Window::default(),
             depth: process::control().max_depth,
+            most_links: 0,
+            known_codes: 0,
+            known_places: 0,
+            told_bytes: 0,
         }
     }
 }
@@ -418,7 +427,6 @@ impl Chain {
     ) -> Node {
         let mut node = self.links.as_slice()[valid - 1].node;
         let total = join + self.fresh.len();
-        let held = self.bytes();
         self.tasks.forget_from(valid);
         for index in valid..total {
             let frame = if index < join {
@@ -449,8 +457,14 @@ impl Chain {
             self.places[place_of(frame)] = index as u16;
         }
         self.links.truncate(total);
-        if self.bytes() != held {
-            ring.header().shim_bytes.fetch_add((self.bytes() - held) as u64, Ordering::Relaxed);
+        // What is held is asked only when it may have grown: adding up takes longer than all the rest.
+        let size = [self.most_links.max(total), self.codes.len(), stacks.places()];
+        if size != [self.most_links, self.known_codes, self.known_places] {
+            [self.most_links, self.known_codes, self.known_places] = size;
+            let bytes = self.bytes() + stacks.bytes();
+            let grown = bytes.saturating_sub(self.told_bytes);
+            self.told_bytes = bytes;
+            ring.header().shim_bytes.fetch_add(grown as u64, Ordering::Relaxed);
         }
         node
     }

@@ -55,22 +55,24 @@ impl Session {
             while self.read_ring(only, image, due) {}
             return;
         }
-        loop {
-            // The ring whose next record is the earliest, and up to where it may be read: the next ring's record.
-            let mut first: Option<(u64, usize)> = None;
-            let mut second = u64::MAX;
-            for &index in &members {
-                let Some(stamp) = merge::next_stamp(&self.rings[index]) else { continue };
-                match first {
-                    Some((earliest, _)) if stamp >= earliest => second = second.min(stamp),
-                    _ => {
-                        second = first.map_or(second, |(earliest, _)| earliest);
-                        first = Some((stamp, index));
-                    }
-                }
+        // Where each ring stands. Only that of the ring that was read changes.
+        let mut heads: Vec<(u64, usize)> = (members.into_iter())
+            .filter_map(|index| merge::next_stamp(&self.rings[index]).map(|stamp| (stamp, index)))
+            .collect();
+        // The ring whose next record is the earliest, and up to where it may be read: the next ring's record.
+        while let Some(place) = (0..heads.len()).min_by_key(|place| heads[*place].0) {
+            let (stamp, index) = heads[place];
+            if stamp > due {
+                return;
             }
-            let Some((_, index)) = first.filter(|(stamp, _)| *stamp <= due) else { return };
-            while self.read_ring(index, image, second.min(due)) {}
+            let others = heads.iter().enumerate().filter(|(other, _)| *other != place);
+            let limit = others.map(|(_, (stamp, _))| *stamp).min().unwrap_or(u64::MAX).min(due);
+            while self.read_ring(index, image, limit) {}
+            match merge::next_stamp(&self.rings[index]) {
+                // A ring that was read to a limit stands behind it, so the loop ends.
+                Some(stamp) => heads[place].0 = stamp,
+                None => drop(heads.swap_remove(place)),
+            }
         }
     }
 
@@ -81,7 +83,7 @@ impl Session {
         let (mut at, end) = (ring.at, words.len());
         let stop = (at + BATCH).min(end);
         let mut held_back = false;
-        let mut ahead = if self.images[image].heap.is_large() { at } else { end };
+        let mut ahead = if self.images[image].heap.is_large() { ring.ahead.max(at) } else { end };
         while at < stop {
             while ahead < end.min(at + AHEAD) {
                 ahead += self.announce(image, &words[ahead..]);
@@ -108,6 +110,7 @@ impl Session {
         let ring = &mut self.rings[index];
         ring.words = words;
         ring.at = at;
+        ring.ahead = ahead;
         if self.writer.as_ref().is_some_and(CaptureWriter::is_full) {
             self.flush();
         }
