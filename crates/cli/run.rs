@@ -22,6 +22,7 @@ Examples:
   heaptide run -- python script.py --its-own-option
   heaptide run -o run.bin -- python -m pytest -x
   heaptide run script.py                 the python3 of the environment runs it
+  heaptide run --native -- ./app         from main to malloc
   heaptide run --aggregate -o run.bin -- ./server
 
 Exit status: that of the command (128 + n if it died by signal n), or
@@ -46,6 +47,12 @@ pub struct Args {
     /// Keep only the N innermost Python frames of each stack
     #[arg(long, value_name = "N")]
     max_depth: Option<NonZeroU32>,
+    /// Record the whole native stack too, merged with the Python one: for programs in C, C++, Rust, and extensions
+    #[arg(short, long)]
+    native: bool,
+    /// Keep only the N innermost native frames of each stack
+    #[arg(long, value_name = "N", requires = "native", default_value = "4096", hide_default_value = true)]
+    native_depth: NonZeroU32,
     /// Trace only the command itself, not the processes it starts
     #[arg(long)]
     no_follow: bool,
@@ -79,6 +86,7 @@ pub fn execute(args: Args) -> Result<u8, CliError> {
         verify: std::env::var_os("HEAPTIDE_VERIFY").is_some_and(|value| value == "1"),
         aggregate: args.aggregate,
         max_depth: args.max_depth,
+        native_depth: args.native.then_some(args.native_depth),
         version: env!("CARGO_PKG_VERSION").into(),
     };
     let quiet = args.quiet;

@@ -2,7 +2,7 @@
 //!
 //! Every function takes the guard: without it nothing can be recorded. Order is the hooks' business.
 
-use crate::arch;
+use crate::arch::{self, Caller};
 use crate::native;
 use crate::python;
 use crate::stacks::Node;
@@ -11,9 +11,9 @@ use core::sync::atomic::Ordering;
 use heaptide_format::allocator::Allocator;
 use heaptide_format::wire::{FAILED, RANGE, Reallocator, STAMPED, WIDE, definition, kind, word0};
 
-/// A block has come to life. `caller` is the return address of the allocating call, 0 if it is not known.
+/// A block has come to life. `caller` is that of the allocating function.
 #[inline(always)]
-pub fn allocated(guard: &mut Guard, allocator: Allocator, address: usize, size: usize, caller: usize) {
+pub fn allocated(guard: &mut Guard, allocator: Allocator, address: usize, size: usize, caller: Caller) {
     let stack = stack(guard, caller);
     let kind = if guard.is_one_of_many() { kind::ALLOCATED_STAMPED } else { kind::ALLOCATED };
     let word = word0(kind, u64::from(allocator.number()), address as u64);
@@ -64,7 +64,7 @@ pub fn remapping(guard: &mut Guard, old: usize, length: usize) {
 
 /// A reallocation has ended: with a block at `address`, or (0) as a release.
 #[inline(always)]
-pub fn reallocated(guard: &mut Guard, reallocator: Reallocator, address: usize, size: usize, caller: usize) {
+pub fn reallocated(guard: &mut Guard, reallocator: Reallocator, address: usize, size: usize, caller: Caller) {
     let stack = stack(guard, caller);
     let stamped = guard.is_one_of_many();
     let sub = (reallocator as u64) << 2 | if stamped { STAMPED } else { 0 };
@@ -124,16 +124,19 @@ fn lose(guard: &mut Guard) {
     guard.ring.header().lost.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The stack to file an event under: the Python one if there is one, else the native caller.
+/// The stack to file an event under: the Python one if there is one, else the native caller; with `--native` both, whole.
 #[inline(always)]
-fn stack(thread: &mut Thread, caller: usize) -> Node {
+fn stack(thread: &mut Thread, caller: Caller) -> Node {
+    if native::is_wanted() {
+        return whole_stack(thread, caller);
+    }
     if python::is_present() {
         let node = python_stack(thread);
         if node != 0 {
             return node;
         }
     }
-    native_stack(thread, caller)
+    native_caller(thread, caller)
 }
 
 // A function of its own, so that hooks in programs without Python save no registers for it.
@@ -147,21 +150,41 @@ fn python_stack(thread: &mut Thread) -> Node {
 }
 
 #[inline(always)]
-fn native_stack(thread: &mut Thread, caller: usize) -> Node {
-    if caller == 0 {
+fn native_caller(thread: &mut Thread, caller: Caller) -> Node {
+    let address = caller.return_address() as u64;
+    if address == 0 {
         thread.ring.header().bare.fetch_add(1, Ordering::Relaxed);
         return 0;
     }
-    let address = caller as u64;
-    match thread.stacks.known_native(address) {
+    thread.stacks.native_alone(&mut thread.ring, address)
+}
+
+#[inline(never)]
+fn whole_stack(thread: &mut Thread, caller: Caller) -> Node {
+    let native = thread.unwinder.read(&mut thread.stacks, &mut thread.ring, caller);
+    if !python::is_present() {
+        return native;
+    }
+    let python = python_stack(thread);
+    if python == 0 {
+        return native;
+    }
+    match thread.stacks.known_pair(native, python) {
         Some(node) => node,
-        None => define_native(thread, address),
+        None => define_pair(thread, caller, native, python),
     }
 }
 
+/// A native and a Python stack have met for the first time.
 #[cold]
 #[inline(never)]
-fn define_native(thread: &mut Thread, address: u64) -> Node {
-    native::define_module(thread, address);
-    thread.stacks.define_native(&mut thread.ring, address).unwrap_or(0)
+fn define_pair(thread: &mut Thread, caller: Caller, mut native: Node, python: Node) -> Node {
+    // Each call of the evaluation function runs the frames from one that was called from C on. Where fewer such calls are
+    // seen than there must be, a part of the function is not known to be one.
+    let entries = python::current().map_or(0, |(_, offsets)| thread.chain.entries(offsets));
+    let missing = entries.saturating_sub(thread.unwinder.evaluations());
+    if missing > 0 && thread.unwinder.learn_evaluation(missing) {
+        native = thread.unwinder.read(&mut thread.stacks, &mut thread.ring, caller);
+    }
+    thread.stacks.define_pair(&mut thread.ring, native, python)
 }

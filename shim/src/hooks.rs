@@ -8,8 +8,9 @@
 //! - A reallocation is both, so it is recorded on both sides: what it releases before, what it gives after. If it
 //!   fails, the second record says so and the old block is alive as if nothing had happened.
 
+use crate::arch::Caller;
 use crate::events;
-use crate::native;
+use crate::process;
 use crate::python::{allocators, domains};
 use crate::real::{self, bootstrap};
 use crate::thread;
@@ -19,7 +20,7 @@ use heaptide_format::wire::Reallocator;
 
 /// A call that gives a block of `size` bytes, or null.
 #[inline(always)]
-pub fn allocate(allocator: Allocator, size: usize, caller: usize, real: impl FnOnce() -> *mut c_void) -> *mut c_void {
+pub fn allocate(allocator: Allocator, size: usize, caller: Caller, real: impl FnOnce() -> *mut c_void) -> *mut c_void {
     let Some(mut guard) = thread::enter() else { return real() };
     let block = real();
     if !block.is_null() {
@@ -51,7 +52,7 @@ pub fn reallocate(
     reallocator: Reallocator,
     old: *mut c_void,
     size: usize,
-    caller: usize,
+    caller: Caller,
     real: impl FnOnce() -> *mut c_void,
 ) -> *mut c_void {
     if old.is_null() {
@@ -69,13 +70,13 @@ pub fn reallocate(
 }
 
 /// `malloc` and the like, with the caller's return address.
-pub unsafe extern "C" fn malloc(size: usize, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn malloc(size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: malloc takes any size.
     allocate(Allocator::Malloc, size, caller, || unsafe { real::malloc(size) })
 }
 
 /// See [`malloc`].
-pub unsafe extern "C" fn calloc(count: usize, size: usize, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn calloc(count: usize, size: usize, caller: Caller) -> *mut c_void {
     // A product that overflows makes the real call fail, and nothing is recorded.
     // SAFETY: calloc takes any two numbers.
     allocate(Allocator::Calloc, count.wrapping_mul(size), caller, || unsafe { real::calloc(count, size) })
@@ -85,7 +86,7 @@ pub unsafe extern "C" fn calloc(count: usize, size: usize, caller: usize) -> *mu
 ///
 /// # Safety
 /// As for realloc(3).
-pub unsafe extern "C" fn realloc(old: *mut c_void, size: usize, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn realloc(old: *mut c_void, size: usize, caller: Caller) -> *mut c_void {
     if bootstrap::owns(old) {
         return leave_bootstrap(old, size, caller);
     }
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn realloc(old: *mut c_void, size: usize, caller: usize) -
 ///
 /// # Safety
 /// As for reallocarray(3).
-pub unsafe extern "C" fn reallocarray(old: *mut c_void, count: usize, size: usize, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn reallocarray(old: *mut c_void, count: usize, size: usize, caller: Caller) -> *mut c_void {
     let bytes = count.wrapping_mul(size);
     if bootstrap::owns(old) {
         return leave_bootstrap(old, bytes, caller);
@@ -108,7 +109,7 @@ pub unsafe extern "C" fn reallocarray(old: *mut c_void, count: usize, size: usiz
 
 /// A block from the time before the real functions were known moves to the real heap.
 #[cold]
-fn leave_bootstrap(old: *mut c_void, size: usize, caller: usize) -> *mut c_void {
+fn leave_bootstrap(old: *mut c_void, size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: malloc takes any size.
     let fresh = unsafe { malloc(size, caller) };
     if !fresh.is_null() {
@@ -135,7 +136,7 @@ pub unsafe fn free(block: *mut c_void) {
 ///
 /// # Safety
 /// As for posix_memalign(3).
-pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, alignment: usize, size: usize, caller: usize) -> c_int {
+pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, alignment: usize, size: usize, caller: Caller) -> c_int {
     let guard = thread::enter();
     // SAFETY: passed on unchanged.
     let result = unsafe { real::posix_memalign(out, alignment, size) };
@@ -150,25 +151,25 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, alignment: usize,
 }
 
 /// See [`malloc`].
-pub unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: takes any two numbers.
     allocate(Allocator::AlignedAlloc, size, caller, || unsafe { real::aligned_alloc(alignment, size) })
 }
 
 /// See [`malloc`].
-pub unsafe extern "C" fn memalign(alignment: usize, size: usize, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn memalign(alignment: usize, size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: takes any two numbers.
     allocate(Allocator::Memalign, size, caller, || unsafe { real::memalign(alignment, size) })
 }
 
 /// See [`malloc`].
-pub unsafe extern "C" fn valloc(size: usize, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn valloc(size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: takes any size.
     allocate(Allocator::Valloc, size, caller, || unsafe { real::valloc(size) })
 }
 
 /// See [`malloc`].
-pub unsafe extern "C" fn pvalloc(size: usize, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn pvalloc(size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: takes any size.
     allocate(Allocator::Pvalloc, size, caller, || unsafe { real::pvalloc(size) })
 }
@@ -199,7 +200,7 @@ pub unsafe extern "C" fn mmap(
     flags: c_int,
     file: c_int,
     offset: libc::off_t,
-    caller: usize,
+    caller: Caller,
 ) -> *mut c_void {
     let mut guard = thread::enter();
     let anonymous = flags & libc::MAP_ANONYMOUS != 0;
@@ -233,7 +234,10 @@ pub unsafe extern "C" fn mmap(
 pub unsafe fn dlclose(handle: *mut c_void) -> c_int {
     // SAFETY: passed on unchanged.
     let result = unsafe { real::dlclose(handle) };
-    native::libraries_changed();
+    // The table of modules takes no lock that the loader could hold, and allocates nothing.
+    if let Some(state) = process::state() {
+        state.modules.look_again();
+    }
     result
 }
 
@@ -261,7 +265,7 @@ pub unsafe extern "C" fn mremap(
     length: usize,
     flags: c_int,
     fixed: *mut c_void,
-    caller: usize,
+    caller: Caller,
 ) -> *mut c_void {
     let mut guard = thread::enter();
     if let Some(guard) = &mut guard {
@@ -286,7 +290,7 @@ pub unsafe extern "C" fn mremap(
 ///
 /// # Safety
 /// As for brk(2).
-pub unsafe extern "C" fn brk(end: *mut c_void, caller: usize) -> c_int {
+pub unsafe extern "C" fn brk(end: *mut c_void, caller: Caller) -> c_int {
     // SAFETY: asks where the end is.
     let before = unsafe { real::sbrk(0) } as usize;
     move_break(before, end as usize, caller, || {
@@ -300,7 +304,7 @@ pub unsafe extern "C" fn brk(end: *mut c_void, caller: usize) -> c_int {
 ///
 /// # Safety
 /// As for sbrk(2).
-pub unsafe extern "C" fn sbrk(increment: libc::intptr_t, caller: usize) -> *mut c_void {
+pub unsafe extern "C" fn sbrk(increment: libc::intptr_t, caller: Caller) -> *mut c_void {
     // SAFETY: asks where the end is.
     let before = unsafe { real::sbrk(0) } as usize;
     move_break(before, before.wrapping_add_signed(increment), caller, || {
@@ -310,7 +314,7 @@ pub unsafe extern "C" fn sbrk(increment: libc::intptr_t, caller: usize) -> *mut 
     })
 }
 
-fn move_break<R>(before: usize, after: usize, caller: usize, real: impl FnOnce() -> (R, bool)) -> R {
+fn move_break<R>(before: usize, after: usize, caller: Caller, real: impl FnOnce() -> (R, bool)) -> R {
     let mut guard = thread::enter();
     if let (Some(guard), true) = (&mut guard, after < before) {
         events::unmapping(guard, after, before - after);

@@ -3,6 +3,7 @@
 //! The shared memory stays mapped in a forked child, which then needs neither descriptor nor path to go on: it finds
 //! its [`State`] wiped to zeros and registers as a new image.
 
+use crate::native::modules::Modules;
 use crate::{native, python, real, sys, thread};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -20,7 +21,7 @@ pub struct State {
     /// Threads that ever claimed a ring in this image. From the second on, events are stamped.
     pub threads: AtomicU32,
     /// Mapped objects.
-    pub modules: native::Modules,
+    pub modules: Modules,
     /// States of threads that ended, to be used again.
     pub pool: thread::Pool,
 }
@@ -163,6 +164,7 @@ fn try_connect() -> Option<()> {
     STATE.store(state.cast().as_ptr(), Ordering::Release);
     thread::prepare();
     announce_children();
+    native::prepare();
     python::detect();
     Some(())
 }

@@ -4,9 +4,10 @@
 //! table; a new one is written to the ring before the first event that uses it.
 
 use crate::memory::Pages;
-use crate::native;
+use crate::native::modules;
+use crate::process;
 use crate::ring::Writer;
-use heaptide_format::wire::{definition, kind, word0};
+use heaptide_format::wire::{BlobKind, definition, kind, word0};
 
 /// A node of the writing thread's trie; 0 is the empty stack.
 pub type Node = u32;
@@ -14,7 +15,7 @@ pub type Node = u32;
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Entry {
-    /// The frame: code << 32 | instruction for Python, the return address with the top bit set for native.
+    /// The frame: see [`ENTRY`], [`NATIVE`], [`PAIR`].
     frame: u64,
     parent: Node,
     /// 0: the entry is free.
@@ -24,7 +25,15 @@ struct Entry {
 /// Nodes a thread may have: 16 million, 512 MiB of table. Beyond, stacks are cut (and counted).
 const MOST: usize = 1 << 24;
 const FIRST_CAPACITY: usize = 1024;
+/// A Python frame is its code << 32 | instruction, and this if C called it.
+const ENTRY: u64 = definition::ENTRY;
+/// A native frame is this, whether it evaluates Python frames << 62, the period, the return address.
 const NATIVE: u64 = 1 << 63;
+const CODE_BITS: u32 = 48;
+const CODE_MASK: u64 = (1 << CODE_BITS) - 1;
+const PERIOD_BITS: u32 = 14;
+/// A pair is this and the Python stack; its parent is the native one.
+const PAIR: u64 = 1 << 61;
 
 /// The trie.
 #[derive(Default)]
@@ -34,12 +43,16 @@ pub struct Stacks {
     nodes: usize,
     /// Native frames recur at once more often than not: the last one is kept apart, with the period it is known for.
     last_native: (u64, Node, u32),
+    /// The last pair of a native and a Python stack.
+    last_pair: ((Node, Node), Node),
+    /// By serial number: 1 if the module is defined in the ring.
+    told_modules: Pages<u8>,
 }
 
 impl Stacks {
     /// Bytes it holds.
     pub fn bytes(&self) -> usize {
-        self.table.bytes()
+        self.table.bytes() + self.told_modules.bytes()
     }
 
     /// Room for nodes: what it holds grows when this does.
@@ -53,42 +66,96 @@ impl Stacks {
         self.table.truncate(0);
         self.nodes = 0;
         self.last_native = (0, 0, 0);
+        self.last_pair = ((0, 0), 0);
+        self.told_modules.truncate(0);
     }
 
-    /// The stack of a Python frame called from `parent`. `None` if it could not be defined.
+    /// The stack of a Python frame, its code and instruction, called from `parent`, or (`is_entry`) from C. `None` if it could not be defined.
     #[inline]
-    pub fn python(&mut self, ring: &mut Writer, parent: Node, code: u32, instruction: i32) -> Option<Node> {
-        // `code` counts from 0 and stays far below 2^31.
-        let frame = u64::from(code) << 32 | u64::from(instruction as u32);
+    pub fn python(
+        &mut self,
+        ring: &mut Writer,
+        parent: Node,
+        (code, instruction): (u32, i32),
+        is_entry: bool,
+    ) -> Option<Node> {
+        // `code` counts from 0 and stays far below 2^29.
+        let entry = if is_entry { ENTRY } else { 0 };
+        let frame = entry | u64::from(code) << 32 | u64::from(instruction as u32);
         let words = [word0(kind::DEFINITION, definition::PYTHON_NODE, u64::from(parent)), frame];
         self.intern(ring, parent, frame, words)
     }
 
-    /// The stack of one native frame, if it has been defined.
+    /// The stack of one native frame alone.
     #[inline(always)]
-    pub fn known_native(&mut self, address: u64) -> Option<Node> {
+    pub fn native_alone(&mut self, ring: &mut Writer, address: u64) -> Node {
         let (known, node, period) = self.last_native;
-        if known == address && period == native::period() { Some(node) } else { self.find_native(address) }
+        if known == address && period == modules::period() {
+            return node;
+        }
+        let node = self.native(ring, 0, address, false).unwrap_or(0);
+        self.last_native = (address, node, modules::period());
+        node
     }
 
+    /// The stack of a native frame called from `parent`: of the return address into it. `None` if it could not be defined.
     #[inline(never)]
-    fn find_native(&mut self, address: u64) -> Option<Node> {
-        let period = native::period();
-        let node = self.find(period, address | NATIVE).ok()?;
-        self.last_native = (address, node, period);
-        Some(node)
-    }
-
-    /// Defines the stack of one native frame. `None` if it could not be.
-    #[cold]
-    pub fn define_native(&mut self, ring: &mut Writer, address: u64) -> Option<Node> {
-        // Native frames have no parent here: the period takes its place in the table.
+    pub fn native(&mut self, ring: &mut Writer, parent: Node, address: u64, evaluates: bool) -> Option<Node> {
+        // An address means another function in another period.
+        let period = u64::from(modules::period()) % (1 << PERIOD_BITS);
+        let frame = NATIVE | u64::from(evaluates) << 62 | period << CODE_BITS | (address & CODE_MASK);
+        if let Ok(node) = self.find(parent, frame) {
+            return Some(node);
+        }
+        self.define_module(ring, address as usize);
+        let flag = if evaluates { definition::EVALUATION } else { 0 };
         self.define(
             ring,
-            native::period(),
-            address | NATIVE,
-            [word0(kind::DEFINITION, definition::NATIVE_NODE, address), 0],
+            parent,
+            frame,
+            [word0(kind::DEFINITION, definition::NATIVE_NODE, address), u64::from(parent) | flag],
         )
+    }
+
+    /// What stacks begin with whose outermost frames are not known.
+    pub fn cut(&mut self, ring: &mut Writer) -> Node {
+        self.native(ring, 0, 0, false).unwrap_or(0)
+    }
+
+    /// A native and a Python stack of one instant, if they have met before.
+    #[inline(always)]
+    pub fn known_pair(&mut self, native: Node, python: Node) -> Option<Node> {
+        if self.last_pair.0 != (native, python) {
+            let node = self.find(native, PAIR | u64::from(python)).ok()?;
+            self.last_pair = ((native, python), node);
+        }
+        Some(self.last_pair.1)
+    }
+
+    /// Makes them a pair, of which the collector makes one stack.
+    #[cold]
+    pub fn define_pair(&mut self, ring: &mut Writer, native: Node, python: Node) -> Node {
+        let words = [word0(kind::DEFINITION, definition::PAIR_NODE, u64::from(native)), u64::from(python)];
+        self.intern(ring, native, PAIR | u64::from(python), words).unwrap_or(python)
+    }
+
+    /// Makes sure that the object in which `address` lies is defined in the ring, before the address's own node.
+    #[cold]
+    fn define_module(&mut self, ring: &mut Writer, address: usize) {
+        let Some(process) = process::state() else { return };
+        process.modules.describe(address, |module, path| {
+            let serial = module.serial as usize;
+            if self.told_modules.len() <= serial && !self.told_modules.resize_zeroed(serial + 1) {
+                return;
+            }
+            let told = &mut self.told_modules.as_mut_slice()[serial];
+            if *told == 0 && !path.is_empty() {
+                *told = 1;
+                let (start, end) = (module.start as u64, module.end as u64);
+                let head = [start.to_le_bytes(), end.to_le_bytes(), module.file_offset.to_le_bytes()];
+                ring.put_blob(BlobKind::Module, &[&head[0], &head[1], &head[2], path]);
+            }
+        });
     }
 
     #[inline]

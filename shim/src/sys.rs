@@ -103,6 +103,47 @@ pub fn complain(message: &[u8]) {
     unsafe { syscall(number::WRITE, [2, message.as_ptr() as usize, message.len(), 0, 0, 0]) };
 }
 
+/// A short text that is put together, for [`complain`]. What does not fit is left out.
+pub struct Text {
+    bytes: [u8; 160],
+    length: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; 160], length: 0 }
+    }
+}
+
+impl Text {
+    /// Adds a text.
+    pub fn add(&mut self, text: &[u8]) -> &mut Self {
+        for (place, byte) in self.bytes[self.length..].iter_mut().zip(text) {
+            *place = *byte;
+            self.length += 1;
+        }
+        self
+    }
+
+    /// Adds a number, to base 16 or less.
+    pub fn number(&mut self, number: usize, base: usize) -> &mut Self {
+        let mut digits = [0; 64];
+        let mut rest = number;
+        let mut first = digits.len();
+        while rest != 0 || first == digits.len() {
+            first -= 1;
+            digits[first] = b"0123456789abcdef"[rest % base];
+            rest /= base;
+        }
+        self.add(&digits[first..])
+    }
+
+    /// What it is so far.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 /// The calling thread's name, as the kernel knows it.
 pub fn thread_name(buffer: &mut [u8; 16]) -> &[u8] {
     // SAFETY: the kernel writes 16 bytes at most, with a NUL.

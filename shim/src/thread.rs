@@ -3,6 +3,7 @@
 //! The state lies in pages that a forked child finds wiped: its word is 0 there, which sends the child's first hook to
 //! [`enter_slowly`], where it registers as a new image.
 
+use crate::native::Unwinder;
 use crate::python::walk::Chain;
 use crate::ring::Writer;
 use crate::stacks::Stacks;
@@ -42,17 +43,13 @@ pub struct Thread {
     pub ring: Writer,
     /// The Python stack that was read last.
     pub chain: Chain,
+    /// The native stack that was read last.
+    pub unwinder: Unwinder,
     /// Its trie of stacks.
     pub stacks: Stacks,
 }
 
 impl Thread {
-    /// The process it runs in.
-    #[inline(always)]
-    pub fn process(&self) -> &'static process::State {
-        self.process
-    }
-
     /// Whether events must carry stamps: other threads have rings too.
     #[inline(always)]
     pub fn is_one_of_many(&self) -> bool {
@@ -67,7 +64,7 @@ impl Thread {
 
     /// Notes what the shim holds for this thread. Called when that grows.
     pub fn report_memory(&self) {
-        let bytes = BYTES + self.chain.bytes() + self.stacks.bytes();
+        let bytes = BYTES + self.chain.bytes() + self.unwinder.bytes() + self.stacks.bytes();
         self.ring.header().shim_bytes.store(bytes as u64, Ordering::Relaxed);
     }
 }
@@ -312,6 +309,7 @@ fn claim_state(state: &'static process::State) -> Option<NonNull<Thread>> {
     thread.ring_index = index;
     thread.ring = Writer::new(header);
     thread.chain.clear();
+    thread.unwinder.clear();
     thread.stacks.clear();
     // Before this thread's first event: whoever learns of a block from us sees that there are several threads.
     state.threads.fetch_add(1, Ordering::SeqCst);
@@ -343,6 +341,7 @@ fn fresh(
         process: state,
         ring: Writer::new(header),
         chain: Chain::default(),
+        unwinder: Unwinder::default(),
         stacks: Stacks::default(),
     };
     // SAFETY: BYTES of fresh pages.

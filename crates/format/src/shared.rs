@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Changes whenever the layout of this memory or of [`crate::wire`] does; shim and collector are built together, so a
 /// difference means that a stale shim was preloaded.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// First word of the control area: "HEAPTIDE" read as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HEAPTIDE");
@@ -55,6 +55,8 @@ pub mod option {
     pub const FOLLOW: u32 = 2;
     /// Read every stack as a whole as well, and end tracing at the first that is not what was kept of it. For tests.
     pub const VERIFY: u32 = 4;
+    /// Record whole native stacks.
+    pub const NATIVE: u32 = 8;
 }
 
 /// States of a ring, in [`Control::ring_states`].
@@ -95,6 +97,8 @@ pub struct Control {
     /// Most Python frames of a stack, the innermost ones; 0: the shim's own limit. Written by the collector before any
     /// target starts.
     pub max_depth: u32,
+    /// Most native frames of a stack, the innermost ones. Written by the collector before any target starts.
+    pub native_depth: u32,
     /// Next stamp, where the processor's clock is too coarse to order events (aarch64). Taken by adding 1.
     pub stamps: AtomicU64,
     /// Events lost because no ring was to be had. Added to by targets.
@@ -202,7 +206,7 @@ mod tests {
 
     /// Shim and collector are separate builds: a field that moves must change LAYOUT.
     #[test]
-    fn layout_3_is_where_it_was() {
+    fn layout_4_is_where_it_was() {
         assert_eq!(core::mem::offset_of!(Control, stopped), 20);
         assert_eq!(core::mem::offset_of!(Control, ring_states), 72);
         assert_eq!(core::mem::offset_of!(Control, forks), 4168);
@@ -225,6 +229,7 @@ mod tests {
             next_image: AtomicU32::new(0),
             first_process: AtomicU32::new(0),
             max_depth: 0,
+            native_depth: 0,
             stamps: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             refused: AtomicU32::new(0),

@@ -56,14 +56,25 @@ pub const RANGE: u64 = 2;
 
 /// `sub` of a definition.
 pub mod definition {
-    /// A node with a Python frame. Word 0: parent node. Word 1: code << 32 | instruction offset (as `i32`, code units).
+    /// A node with a Python frame. Word 0: parent node. Word 1: code << 32 | instruction offset (as `i32`, code units), and
+    /// [`ENTRY`].
     pub const PYTHON_NODE: u64 = 0;
-    /// A node with a native frame. Word 0: return address. Word 1: parent node.
+    /// A node with a native frame. Word 0: return address, of an interrupted function the next instruction's plus 1; 0: what
+    /// is further out is not known. Word 1: parent node, and [`EVALUATION`].
     pub const NATIVE_NODE: u64 = 1;
     /// A part of a blob. Word 0: `last << 48 | blob kind << 40 | length in bytes`; the bytes follow, padded to words.
     pub const BLOB: u64 = 2;
     /// The interpreter begins to finalize: the program's own code has ended. Two words, both without content.
     pub const FINALIZING: u64 = 3;
+    /// A node with the native and the Python stack of one instant. Word 0: native node. Word 1: Python node. The run of
+    /// Python frames from one with [`ENTRY`] up to the next belongs where the native frame with [`EVALUATION`] stands, the
+    /// innermost run to the innermost such frame. No node has it as its parent.
+    pub const PAIR_NODE: u64 = 4;
+
+    /// In word 1 of a Python node, if native stacks are recorded: C called this frame.
+    pub const ENTRY: u64 = 1 << 62;
+    /// In word 1 of a native node: its function evaluates Python frames.
+    pub const EVALUATION: u64 = 1 << 63;
 }
 
 /// What a blob holds; all integers little-endian.

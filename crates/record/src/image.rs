@@ -3,8 +3,9 @@
 use crate::dictionary::{CodeObject, Dictionary};
 use crate::heap::{Heap, Pending};
 use crate::process::Watched;
-use heaptide_analyze::tally::{Recent, RowId};
-use heaptide_format::ids::{ImageIndex, ModuleId, StackId, StringId, ThreadIndex};
+use crate::stacks::Stacks;
+use heaptide_analyze::tally::Recent;
+use heaptide_format::ids::{ImageIndex, ModuleId, StringId, ThreadIndex};
 use heaptide_format::shared::RingHeader;
 use std::collections::BTreeMap;
 
@@ -55,15 +56,6 @@ impl Image {
     }
 }
 
-/// A node of a writing thread's trie.
-#[derive(Clone, Copy, Debug)]
-pub struct Node {
-    /// The same stack in the capture.
-    pub stack: StackId,
-    /// Its row in the account, once an event has used it.
-    pub row: Option<RowId>,
-}
-
 /// A ring that was claimed at least once, and the thread that writes to it now.
 pub struct Ring {
     /// Its header in shared memory.
@@ -82,8 +74,8 @@ pub struct Ring {
     pub ahead: usize,
     /// Stamp of the last event that had one.
     pub last_stamp: u64,
-    /// The thread's stacks; entry 0 is the empty one.
-    pub nodes: Vec<Node>,
+    /// The thread's stacks.
+    pub stacks: Stacks,
     /// The thread's codes.
     pub codes: Vec<CodeObject>,
     /// The part of a blob that has come.
@@ -108,7 +100,7 @@ impl Ring {
             at: 0,
             ahead: 0,
             last_stamp: 0,
-            nodes: Vec::new(),
+            stacks: Stacks::default(),
             codes: Vec::new(),
             blob: Vec::new(),
             pending: Pending::None,
@@ -121,7 +113,6 @@ impl Ring {
     pub fn begin(&mut self, claims: u32, image: u32) {
         *self = Self { claims, image, words: std::mem::take(&mut self.words), ..Self::new(self.header) };
         self.words.clear();
-        self.nodes.push(Node { stack: StackId::EMPTY, row: None });
     }
 
     /// Notes the thread's name, if it is known and has another one now.

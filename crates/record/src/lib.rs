@@ -18,6 +18,7 @@ pub mod rings;
 pub mod session;
 pub mod shim_file;
 pub mod signals;
+mod stacks;
 pub mod target;
 
 pub use session::{Options, Outcome, RecordError, record};

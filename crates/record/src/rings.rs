@@ -19,11 +19,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Makes the shared memory of a new run with these [`shared::option`] bits and this [`Control::max_depth`].
+    /// Makes the shared memory of a new run with these [`shared::option`] bits, this [`Control::max_depth`] and
+    /// [`Control::native_depth`].
     ///
     /// # Errors
     /// What the kernel says if it has no memory file or no address space for it.
-    pub fn create(options: u32, max_depth: u32) -> io::Result<Self> {
+    pub fn create(options: u32, max_depth: u32, native_depth: u32) -> io::Result<Self> {
         let name = CString::new("heaptide")?;
         // SAFETY: `name` ends with NUL.
         let descriptor = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
@@ -42,6 +43,7 @@ impl Shared {
         fields.layout = LAYOUT;
         fields.options = options;
         fields.max_depth = max_depth;
+        fields.native_depth = native_depth;
         fields.collector_pid = std::process::id();
         fields.next_image = 1.into();
         fields.stamps = 1.into();

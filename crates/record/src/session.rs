@@ -43,12 +43,15 @@ pub struct Options {
     pub python_allocators: bool,
     /// Follow children.
     pub follow: bool,
-    /// Read every Python stack a second time, as a whole, and end tracing if the two differ.
+    /// Read every stack a second time, as a whole, and end tracing if the two differ.
     pub verify: bool,
     /// Write no events, only the summary.
     pub aggregate: bool,
     /// Most Python frames of a stack, the innermost ones; `None`: all.
     pub max_depth: Option<std::num::NonZeroU32>,
+    /// Record whole native stacks, of so many frames at most, the innermost ones. `None`: only the innermost, where there
+    /// are no Python frames.
+    pub native_depth: Option<std::num::NonZeroU32>,
     /// Version of heaptide, for the capture.
     pub version: String,
 }
@@ -106,9 +109,11 @@ pub fn record(
 ) -> Result<Outcome, RecordError> {
     let bits = if options.python_allocators { option::PYTHON_ALLOCATORS } else { 0 }
         | if options.follow { option::FOLLOW } else { 0 }
-        | if options.verify { option::VERIFY } else { 0 };
+        | if options.verify { option::VERIFY } else { 0 }
+        | if options.native_depth.is_some() { option::NATIVE } else { 0 };
+    let depth = |most: Option<std::num::NonZeroU32>| most.map_or(0, std::num::NonZeroU32::get);
     let shared =
-        Shared::create(bits, options.max_depth.map_or(0, std::num::NonZeroU32::get)).map_err(RecordError::Prepare)?;
+        Shared::create(bits, depth(options.max_depth), depth(options.native_depth)).map_err(RecordError::Prepare)?;
     let mut command = vec![options.name.to_string_lossy().into_owned()];
     command.extend(target.arguments.iter().map(|argument| argument.to_string_lossy().into_owned()));
     let run = RunInfo {

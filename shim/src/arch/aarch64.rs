@@ -99,6 +99,94 @@ pub fn opaque(mut value: usize) -> usize {
     value
 }
 
+/// Who called a hook: the return address; 0 if it is not known.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Caller(usize);
+
+impl Caller {
+    /// Not known.
+    pub const NONE: Self = Self(0);
+
+    /// The return address; 0 if it is not known.
+    #[inline(always)]
+    pub fn return_address(self) -> usize {
+        plain_address(self.0)
+    }
+
+    /// Where the return address lies: it came in a register, so that only the shim's own functions tell.
+    #[inline(always)]
+    pub fn slot(self) -> Option<usize> {
+        None
+    }
+}
+
+/// DWARF's numbers of the registers that functions preserve, the frame pointer first (AAPCS64): x29, x19 to x28.
+pub const SAVED: [u16; 11] = [29, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28];
+/// DWARF's number of the stack pointer.
+pub const STACK_REGISTER: u16 = 31;
+/// DWARF's number of the register with the return address.
+pub const RETURN_REGISTER: u16 = 30;
+
+/// Where the registers of [`SAVED`] are, from the stack pointer in the kernel's signal trampoline: in `struct rt_sigframe`
+/// (128 bytes of siginfo, `uc_mcontext` 176 bytes into `struct ucontext`, its registers after the fault address).
+pub const SIGNAL_SAVED: [usize; 11] = [544, 464, 472, 480, 488, 496, 504, 512, 520, 528, 536];
+/// There: the stack pointer.
+pub const SIGNAL_STACK_POINTER: usize = 560;
+/// There: the interrupted instruction.
+pub const SIGNAL_PC: usize = 568;
+/// There: the register of return addresses.
+pub const SIGNAL_LINK: usize = 552;
+
+/// What functions preserve, as it was at one place.
+pub struct Registers {
+    /// Place in the code.
+    pub pc: usize,
+    /// Stack pointer.
+    pub stack_pointer: usize,
+    /// Return address, where the processor has a register for it.
+    pub link: usize,
+    /// Those of [`SAVED`].
+    pub saved: [usize; SAVED.len()],
+    /// `pc` is the next instruction, not one that a call returns to.
+    pub interrupted: bool,
+    /// There is no caller.
+    pub is_whole: bool,
+}
+
+/// The registers here, in the function that this is inlined into.
+#[inline(always)]
+pub fn registers() -> Registers {
+    let mut words = [0usize; 14];
+    // SAFETY: writes the fourteen words and nothing else.
+    unsafe {
+        asm!(
+            "stp x29, x19, [{words}]",
+            "stp x20, x21, [{words}, #16]",
+            "stp x22, x23, [{words}, #32]",
+            "stp x24, x25, [{words}, #48]",
+            "stp x26, x27, [{words}, #64]",
+            "stp x28, x30, [{words}, #80]",
+            "mov {scratch}, sp",
+            "str {scratch}, [{words}, #96]",
+            "adr {scratch}, .",
+            "str {scratch}, [{words}, #104]",
+            words = in(reg) words.as_mut_ptr(),
+            scratch = out(reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+    let [saved @ .., link, stack_pointer, pc] = words;
+    Registers { pc, stack_pointer, link: plain_address(link), saved, interrupted: true, is_whole: false }
+}
+
+/// A return address as an address of code: without the signature that pointer authentication puts into its upper bits
+/// (user addresses have at most 48 bits with the page sizes in use).
+#[inline(always)]
+pub fn plain_address(address: usize) -> usize {
+    address & 0x0000_FFFF_FFFF_FFFF
+}
+
 /// Defines an exported function that hands its caller's return address to `$target` as one more argument, in the
 /// register named: the caller is the innermost native frame.
 #[macro_export]

@@ -102,8 +102,97 @@ pub fn opaque(mut value: usize) -> usize {
     value
 }
 
-/// Defines an exported function that hands its caller's return address to `$target` as one more argument, in the
-/// register named: the caller is the innermost native frame.
+/// Who called a hook: the address of the return address on the stack; 0 if it is not known.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Caller(usize);
+
+impl Caller {
+    /// Not known.
+    pub const NONE: Self = Self(0);
+
+    /// The return address; 0 if it is not known.
+    #[inline(always)]
+    pub fn return_address(self) -> usize {
+        // SAFETY: the export's own stack frame, which is there as long as the hook runs.
+        if self.0 == 0 { 0 } else { unsafe { (self.0 as *const usize).read() } }
+    }
+
+    /// Where the return address lies, if that is known.
+    #[inline(always)]
+    pub fn slot(self) -> Option<usize> {
+        (self.0 != 0).then_some(self.0)
+    }
+}
+
+/// DWARF's numbers of the registers that functions preserve, the frame pointer first (System V ABI, figure 3.36): rbp, rbx,
+/// r12 to r15.
+pub const SAVED: [u16; 6] = [6, 3, 12, 13, 14, 15];
+/// DWARF's number of the stack pointer.
+pub const STACK_REGISTER: u16 = 7;
+/// DWARF's number of the return address.
+pub const RETURN_REGISTER: u16 = 16;
+
+/// Where the registers of [`SAVED`] are, from the stack pointer after a signal handler has returned: in `struct ucontext` of
+/// the kernel (`uc_mcontext` at 40; asm/sigcontext.h).
+pub const SIGNAL_SAVED: [usize; 6] = [120, 128, 72, 80, 88, 96];
+/// There: the stack pointer.
+pub const SIGNAL_STACK_POINTER: usize = 160;
+/// There: the interrupted instruction.
+pub const SIGNAL_PC: usize = 168;
+/// There: the register of return addresses. There is none: any that can be read will do.
+pub const SIGNAL_LINK: usize = SIGNAL_PC;
+
+/// What functions preserve, as it was at one place.
+pub struct Registers {
+    /// Place in the code.
+    pub pc: usize,
+    /// Stack pointer.
+    pub stack_pointer: usize,
+    /// Return address, where the processor has a register for it.
+    pub link: usize,
+    /// Those of [`SAVED`].
+    pub saved: [usize; SAVED.len()],
+    /// `pc` is the next instruction, not one that a call returns to.
+    pub interrupted: bool,
+    /// There is no caller.
+    pub is_whole: bool,
+}
+
+/// The registers here, in the function that this is inlined into.
+#[inline(always)]
+pub fn registers() -> Registers {
+    let mut words = [0usize; 8];
+    // SAFETY: writes the eight words and nothing else.
+    unsafe {
+        asm!(
+            "mov [{words}], rbp",
+            "mov [{words} + 8], rbx",
+            "mov [{words} + 16], r12",
+            "mov [{words} + 24], r13",
+            "mov [{words} + 32], r14",
+            "mov [{words} + 40], r15",
+            "mov [{words} + 48], rsp",
+            "lea {scratch}, [rip]",
+            "mov [{words} + 56], {scratch}",
+            words = in(reg) words.as_mut_ptr(),
+            scratch = out(reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+    let [rbp, rbx, r12, r13, r14, r15, stack_pointer, pc] = words;
+    let saved = [rbp, rbx, r12, r13, r14, r15];
+    Registers { pc, stack_pointer, link: 0, saved, interrupted: true, is_whole: false }
+}
+
+/// A return address as an address of code.
+#[inline(always)]
+pub fn plain_address(address: usize) -> usize {
+    address
+}
+
+/// Defines an exported function that hands the place of its return address to `$target` as one more argument, in the
+/// register named: its caller is the innermost native frame.
 #[macro_export]
 macro_rules! export_with_caller {
     ($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $target:path, $register:literal, $aarch64:literal) => {
@@ -111,13 +200,13 @@ macro_rules! export_with_caller {
         #[unsafe(no_mangle)]
         #[unsafe(naked)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-            core::arch::naked_asm!(concat!("mov ", $register, ", qword ptr [rsp]"), "jmp {target}", target = sym $target)
+            core::arch::naked_asm!(concat!("mov ", $register, ", rsp"), "jmp {target}", target = sym $target)
         }
     };
 }
 
-/// The same for a function whose six arguments fill the registers: the return address goes onto the stack, where the
-/// seventh argument belongs.
+/// The same for a function whose six arguments fill the registers: the place goes onto the stack, where the seventh
+/// argument belongs.
 #[macro_export]
 macro_rules! export_six_with_caller {
     ($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $target:path) => {
@@ -127,7 +216,7 @@ macro_rules! export_six_with_caller {
         pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
             core::arch::naked_asm!(
                 ".cfi_startproc",
-                "push qword ptr [rsp]",
+                "push rsp",
                 ".cfi_adjust_cfa_offset 8",
                 "call {target}",
                 "add rsp, 8",

@@ -9,7 +9,9 @@
 
 use super::debug_hooks::{self, Headers};
 use super::domains;
-use crate::{native, process, real};
+use crate::arch::Caller;
+use crate::native::modules;
+use crate::{process, real};
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -65,9 +67,9 @@ pub fn is_wanted() -> bool {
 
 /// Whether a mapping of an arena's size, asked for by this caller, is an arena whose blocks are recorded: a call from
 /// within the interpreter's own object.
-pub fn is_arena(caller: usize) -> bool {
+pub fn is_arena(caller: Caller) -> bool {
     STATUS.load(Ordering::Relaxed) != UNWANTED
-        && native::in_same_object(process::state(), caller as u64, GET.load(Ordering::Relaxed) as u64)
+        && modules::in_same_object(process::state(), caller.return_address(), GET.load(Ordering::Relaxed))
 }
 
 /// Wraps the three domains.
@@ -88,9 +90,8 @@ pub fn install() {
         unsafe { domain.assume_init() }
     });
     let process = process::state();
-    let in_interpreter = |function: *const ()| {
-        native::in_same_object(process, function.addr() as u64, GET.load(Ordering::Relaxed) as u64)
-    };
+    let in_interpreter =
+        |function: *const ()| modules::in_same_object(process, function.addr(), GET.load(Ordering::Relaxed));
     let headers = debug_hooks::recognise(&domains, in_interpreter);
     // SAFETY: this runs once, and the wrappers, which read it, cannot be called yet.
     unsafe { *SAVED.0.get() = Some(Wrapped { domains, headers }) };

@@ -7,6 +7,7 @@
 //!   (`tracemalloc` releases its note of the block with `free`), and the block itself must not be a second time. So the
 //!   thread does not hold its guard while the wrapped domain releases or moves a block, but says which block that is.
 
+use crate::arch::Caller;
 use crate::events;
 use crate::thread;
 use core::ffi::c_void;
@@ -24,7 +25,7 @@ pub fn allocate(
     let Some(mut guard) = thread::enter() else { return real() };
     let block = real();
     if !block.is_null() {
-        events::allocated(&mut guard, allocator, filed(block), size, 0);
+        events::allocated(&mut guard, allocator, filed(block), size, Caller::NONE);
     }
     block
 }
@@ -66,7 +67,7 @@ pub fn reallocate(
     if block.is_null() {
         events::reallocation_failed(&mut guard, reallocator);
     } else {
-        events::reallocated(&mut guard, reallocator, filed(block), size, 0);
+        events::reallocated(&mut guard, reallocator, filed(block), size, Caller::NONE);
     }
     block
 }

@@ -16,6 +16,7 @@ mod tasks;
 pub mod walk;
 mod window;
 
+use crate::native::evaluation;
 use crate::{process, real};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -28,6 +29,7 @@ static NEVER: AtomicUsize = AtomicUsize::new(0);
 /// The interpreter's word that says that it finalizes; [`NEVER`] without interpreter, and after it has said so.
 static FINALIZING: AtomicPtr<AtomicUsize> = AtomicPtr::new(core::ptr::from_ref(&NEVER).cast_mut());
 static VERIFY: AtomicBool = AtomicBool::new(false);
+static JOINS_NATIVE: AtomicBool = AtomicBool::new(false);
 /// The function that gives the calling thread's state: [`first_thread_state`] until the first stack has been checked,
 /// then the interpreter's own. So the check costs nothing afterwards.
 static THIS_THREAD_STATE: AtomicUsize = AtomicUsize::new(0);
@@ -65,6 +67,12 @@ pub fn detect() {
     }
     tasks::prepare();
     VERIFY.store(process::has_option(option::VERIFY), Ordering::Relaxed);
+    if process::has_option(option::NATIVE)
+        && let Some(function) = real::symbol(c"_PyEval_EvalFrameDefault")
+    {
+        evaluation::add(function.as_ptr() as usize);
+        JOINS_NATIVE.store(true, Ordering::Relaxed);
+    }
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
     if process::has_option(option::PYTHON_ALLOCATORS) {
         allocators::prepare();
@@ -166,6 +174,12 @@ fn forget_finalizing() -> bool {
 #[inline(always)]
 fn verifies() -> bool {
     VERIFY.load(Ordering::Relaxed)
+}
+
+/// Whether Python frames are to be put into native stacks.
+#[inline(always)]
+fn joins_native() -> bool {
+    JOINS_NATIVE.load(Ordering::Relaxed)
 }
 
 /// Whether there is an interpreter whose stacks can be read.

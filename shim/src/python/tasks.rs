@@ -121,7 +121,7 @@ impl Tasks {
         // What cannot be described is left out, as with any other frame.
         self.names
             .number(codes, ring, &name, offsets)
-            .and_then(|number| stacks.python(ring, node, number, -1))
+            .and_then(|number| stacks.python(ring, node, (number, -1), false))
             .unwrap_or(node)
     }
 }

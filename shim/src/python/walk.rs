@@ -407,7 +407,7 @@ impl Chain {
             let (code, instruction) = unsafe { (read(frame, offsets.frame_code), S::instruction(frame)) };
             let code = executable(code);
             let number = number_of(&mut self.codes, ring, frame, code, offsets);
-            found = node_of(stacks, ring, found, number, code, instruction, offsets);
+            found = node_of(stacks, ring, found, number, (frame, code, instruction), offsets);
             if self.codes.runs_handles(code) {
                 found = self.node_above(stacks, ring, found, frame, (index, self.links.len()), offsets);
             }
@@ -444,7 +444,7 @@ impl Chain {
             } else {
                 number_of(&mut self.codes, ring, frame, code, offsets)
             };
-            node = node_of(stacks, ring, node, number, code, instruction, offsets);
+            node = node_of(stacks, ring, node, number, (frame, code, instruction), offsets);
             if self.codes.runs_handles(code) {
                 node = self.node_above(stacks, ring, node, frame, (index, total), offsets);
             }
@@ -482,6 +482,13 @@ impl Chain {
     ) -> Node {
         // SAFETY: the frame is on the stack of this thread, and runs the code of `Handle._run`.
         unsafe { self.tasks.above((&mut self.codes, stacks, ring), node, place, (frame, self.state), offsets) }
+    }
+
+    /// How many frames of the stack that was read last were called from C. Not known (0) of stacks that are cut.
+    #[cold]
+    pub fn entries(&self, offsets: &Offsets) -> usize {
+        let links = self.links.as_slice().get(1..).unwrap_or_default();
+        links.iter().filter(|link| link.number != UNKNOWN && is_entry(link.frame, offsets)).count()
     }
 
     fn read_window(
@@ -522,15 +529,14 @@ pub fn number_of(codes: &mut Codes, ring: &mut Writer, frame: usize, code: usize
     if is_shown(frame, code, offsets) { codes.number(ring, code, offsets).unwrap_or(UNKNOWN) } else { UNKNOWN }
 }
 
-/// The node of a frame called from `parent`, or `parent` for one that is not shown.
+/// The node of a live frame, its code and instruction, called from `parent`; or `parent` for one that is not shown.
 #[inline]
 pub fn node_of(
     stacks: &mut Stacks,
     ring: &mut Writer,
     parent: Node,
     number: u32,
-    code: usize,
-    instruction: usize,
+    (frame, code, instruction): (usize, usize, usize),
     offsets: &Offsets,
 ) -> Node {
     if number == UNKNOWN {
@@ -541,8 +547,25 @@ pub fn node_of(
         Some(first) => (instruction.wrapping_sub(code + first) as isize >> 1) as i32,
         None => instruction as u32 as i32,
     };
+    let is_entry = super::joins_native() && is_entry(frame, offsets);
     // What cannot be defined is left out; the ring has counted it or tracing has ended.
-    stacks.python(ring, parent, number, place).unwrap_or(parent)
+    stacks.python(ring, parent, (number, place), is_entry).unwrap_or(parent)
+}
+
+/// Whether a live frame was called from C: a call of the interpreter's evaluation function began with it.
+fn is_entry(frame: usize, offsets: &Offsets) -> bool {
+    // SAFETY: fields of a live frame and of its caller, which lives as long, by the version's row.
+    unsafe {
+        if let Some(is_entry) = offsets.evaluation.as_ref().and_then(|evaluation| evaluation.is_entry) {
+            return read::<u8>(frame, is_entry) != 0;
+        }
+        let Some((owner, entry)) = offsets.entry_frame else {
+            // Up to 3.10 each frame has its own call.
+            return true;
+        };
+        let caller: usize = read(frame, offsets.frame_previous);
+        caller == 0 || read::<u8>(caller, owner) >= entry
+    }
 }
 
 #[inline(always)]

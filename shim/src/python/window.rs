@@ -102,7 +102,7 @@ impl Window {
             }
             is_known = false;
             let number = walk::number_of(codes, ring, fresh.frame, fresh.code, offsets);
-            node = walk::node_of(stacks, ring, node, number, fresh.code, fresh.instruction, offsets);
+            node = walk::node_of(stacks, ring, node, number, (fresh.frame, fresh.code, fresh.instruction), offsets);
             if codes.runs_handles(fresh.code) {
                 let place = (index, self.fresh.len());
                 // SAFETY: the frame is on the stack of this thread, and runs the code of `Handle._run`.
@@ -126,7 +126,7 @@ impl Window {
             // If it cannot be described, tracing has ended.
             self.cut = codes.pseudo(ring, (name, 1), file, offsets).map_or(0, |number| number + 1);
         }
-        self.cut.checked_sub(1).and_then(|number| stacks.python(ring, 0, number, -1)).unwrap_or(0)
+        self.cut.checked_sub(1).and_then(|number| stacks.python(ring, 0, (number, -1), false)).unwrap_or(0)
     }
 }
 

@@ -4,13 +4,15 @@
 use super::Session;
 use super::blobs::{code_of, collect};
 use crate::capture::CaptureWriter;
-use crate::image::{Image, Mapped, Node, Ring};
+use crate::dictionary::Dictionary;
+use crate::image::{Image, Mapped, Ring};
+use crate::stacks::Node;
 use crate::{heap, merge};
-use heaptide_analyze::tally::{RowId, Tally};
+use heaptide_analyze::tally::Tally;
 use heaptide_format::allocator::Allocator;
 use heaptide_format::capture::definitions::FrameDef;
 use heaptide_format::capture::events::Event;
-use heaptide_format::ids::{ImageIndex, StackId};
+use heaptide_format::ids::ImageIndex;
 use heaptide_format::wire::{BlobKind, FAILED, RANGE, Reallocator, WIDE, definition, kind, kind_of, low_of, sub_of};
 
 /// Words of one ring that are read before the capture and the clock are looked at again.
@@ -135,12 +137,13 @@ impl Session {
         if record_kind == kind::DEFINITION {
             return self.define(index, image, record);
         }
-        let block = |ring: &mut Ring, tally: &mut Tally, image: ImageIndex| {
+        let block = |ring: &mut Ring, dictionary: &mut Dictionary, tally: &mut Tally, image: ImageIndex| {
             let word = record[1];
             let size = if word as u32 == WIDE { record[2] } else { word & u64::from(u32::MAX) };
-            (size, row(ring, tally, image, (word >> 32) as usize))
+            let row = ring.stacks.row((word >> 32) as usize, dictionary, |stack| tally.row(image, stack));
+            (size, row)
         };
-        let Self { rings, images, tally, writer, .. } = self;
+        let Self { rings, images, tally, writer, dictionary, .. } = self;
         let ring = &mut rings[index];
         let Some(thread) = ring.thread else { return };
         let Image { heap, index: image, .. } = &mut images[image];
@@ -161,7 +164,7 @@ impl Session {
         }
         match record_kind {
             kind::ALLOCATED | kind::ALLOCATED_STAMPED => {
-                let (size, row) = block(ring, tally, *image);
+                let (size, row) = block(ring, dictionary, tally, *image);
                 let Some(allocator) = Allocator::from_number(sub as u8) else { return };
                 heap.allocated(&mut context!(), allocator, low, size, row);
             }
@@ -170,7 +173,7 @@ impl Session {
             kind::REALLOC_BEGIN => ring.pending = heap.reallocating(low),
             kind::REALLOC_END if sub & FAILED != 0 => heap.reallocation_failed(std::mem::take(&mut ring.pending)),
             kind::REALLOC_END => {
-                let (size, row) = block(ring, tally, *image);
+                let (size, row) = block(ring, dictionary, tally, *image);
                 let Some(reallocator) = Reallocator::from_number((sub >> 2) as u8) else { return };
                 let pending = std::mem::take(&mut ring.pending);
                 heap.reallocated(&mut context!(), pending, reallocator.allocator(), low, size, row);
@@ -186,22 +189,27 @@ impl Session {
         let (low, word) = (low_of(record[0]), record.get(1).copied().unwrap_or(0));
         match sub_of(record[0]) {
             definition::PYTHON_NODE => {
-                let parent = ring.nodes.get(low as usize).map_or(StackId::EMPTY, |node| node.stack);
-                let Some(&code) = ring.codes.get((word >> 32) as usize) else {
-                    return ring.nodes.push(Node { stack: parent, row: None });
+                let (parent, is_entry) = (low as u32, word & definition::ENTRY != 0);
+                let code = ring.codes.get(((word & !definition::ENTRY) >> 32) as usize);
+                let node = match code {
+                    Some(&code) => {
+                        let frame = dictionary.python_frame(code, word as u32 as i32);
+                        Node::Frame { parent, frame, meets: is_entry }
+                    }
+                    // A damaged ring: the frame is left out.
+                    None => Node::Empty,
                 };
-                let frame = dictionary.python_frame(code, word as u32 as i32);
-                ring.nodes.push(Node { stack: dictionary.stack(parent, frame), row: None });
+                ring.stacks.define(node);
             }
             definition::NATIVE_NODE => {
-                let parent = ring.nodes.get(word as usize).map_or(StackId::EMPTY, |node| node.stack);
+                let (parent, evaluates) = (word as u32, word & definition::EVALUATION != 0);
                 let frame = match images[image].locate(low) {
                     Some((module, offset)) => FrameDef::Native { module, offset },
                     None => FrameDef::Unknown { address: low },
                 };
-                let frame = dictionary.frame(frame);
-                ring.nodes.push(Node { stack: dictionary.stack(parent, frame), row: None });
+                ring.stacks.define(Node::Frame { parent, frame: dictionary.frame(frame), meets: evaluates });
             }
+            definition::PAIR_NODE => ring.stacks.define(Node::Pair { native: low as u32, python: word as u32 }),
             definition::BLOB => {
                 if let Some((kind, blob)) = collect(ring, record) {
                     self.read_blob(index, image, kind, &blob);
@@ -239,16 +247,5 @@ impl Session {
             // Read before by `read_announcement`.
             BlobKind::Image => {}
         }
-    }
-}
-
-/// The row of a node of the ring's thread; nodes that do not exist count as the empty stack.
-#[inline]
-fn row(ring: &mut Ring, tally: &mut Tally, image: ImageIndex, node: usize) -> RowId {
-    let node = if node < ring.nodes.len() { node } else { 0 };
-    let node = &mut ring.nodes[node];
-    match node.row {
-        Some(row) => row,
-        None => *node.row.insert(tally.row(image, node.stack)),
     }
 }

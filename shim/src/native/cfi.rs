@@ -1,0 +1,162 @@
+//! Call frame information: what an object's `.eh_frame` says about a place in its code, found through the search table of
+//! `.eh_frame_hdr` and translated to a [`Rule`]. Read where the loader has mapped it; gimli decodes it, with all it
+//! needs on the stack.
+//!
+//! Understood are the forms that compilers write for code that has made a call: a register and an offset, and the two
+//! expressions of functions that align their stack. Everything else is [`Kind::Unknown`], hence a cut, never a guess.
+//! Sources: System V ABI for x86-64 (figure 3.36, section 3.7), Linux Standard Base (`.eh_frame_hdr`), DWARF 5 (6.4).
+
+use super::modules::Module;
+use super::rules::{FRAME_POINTER, Kind, Rule, STACK_POINTER, flag};
+use crate::arch::{RETURN_REGISTER, SAVED, STACK_REGISTER};
+use gimli::{
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Format, NativeEndian, Operation, Register,
+    RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection, UnwindTableRow,
+};
+
+type Bytes = EndianSlice<'static, NativeEndian>;
+
+/// Room for all registers of a signal frame, and for one more row while a row is remembered.
+struct Storage;
+
+impl UnwindContextStorage<usize> for Storage {
+    type Rules = [(Register, RegisterRule<usize>); 40];
+    type Stack = [UnwindTableRow<usize, Self>; 4];
+}
+
+/// The rule for an instruction of a module that is on the calling thread's stack, and the range of the function's part that
+/// it is in. `None` if the module says nothing about it.
+pub fn rule(module: &Module, address: usize) -> Option<(Rule, (usize, usize))> {
+    let (header, segment_end) = search_table(module)?;
+    // SAFETY: `search_table`: inside a readable segment of a module that stays mapped while it is on this stack.
+    let bytes = |from: usize| -> Option<Bytes> {
+        let length = segment_end.checked_sub(from)?;
+        // SAFETY: as above.
+        Some(EndianSlice::new(unsafe { core::slice::from_raw_parts(from as *const u8, length) }, NativeEndian))
+    };
+    let bases = BaseAddresses::default().set_eh_frame_hdr(header as u64);
+    let table = EhFrameHdr::from(bytes(header)?).parse(&bases, 8).ok()?;
+    let start = table.eh_frame_ptr().direct().ok()? as usize;
+    // Linkers put both sections into one segment, the table first or second.
+    if start >= segment_end || segment_end - start > 1 << 31 {
+        return None;
+    }
+    let bases = bases.set_eh_frame(start as u64);
+    let mut section = EhFrame::from(bytes(start)?);
+    section.set_address_size(8);
+    let entry = table.table()?.fde_for_address(&section, &bases, address as u64, EhFrame::cie_from_offset).ok()?;
+    let range = (entry.initial_address() as usize, entry.end_address() as usize);
+    if entry.is_signal_trampoline() {
+        return Some((Rule::of(Kind::Signal), range));
+    }
+    let mut context = UnwindContext::<usize, Storage>::new_in();
+    let row = entry.unwind_info_for_address(&section, &bases, &mut context, address as u64).ok()?;
+    Some((translated(row, &section).unwrap_or(Rule::of(Kind::Unknown)), range))
+}
+
+fn translated(row: &UnwindTableRow<usize, Storage>, section: &EhFrame<Bytes>) -> Option<Rule> {
+    let mut rule = Rule::of(Kind::Caller);
+    match row.register(Register(RETURN_REGISTER)) {
+        Some(RegisterRule::Undefined) => return Some(Rule::of(Kind::Outermost)),
+        Some(RegisterRule::Offset(offset)) => rule.link = words(offset)?,
+        None | Some(RegisterRule::SameValue) if cfg!(target_arch = "aarch64") => {}
+        _ => return None,
+    }
+    let (register, offset) = match row.cfa() {
+        CfaRule::RegisterAndOffset { register, offset } => (*register, *offset),
+        CfaRule::Expression(expression) => {
+            rule.flags |= flag::LOADED;
+            place(expression, section, true)?
+        }
+    };
+    rule.base = base(register)?;
+    rule.offset = i32::try_from(offset).ok()?;
+    let mut by_frame_pointer = None;
+    for (slot, number) in rule.saved.iter_mut().zip(SAVED) {
+        let (place, is_relative_to_frame_pointer) = match row.register(Register(number)) {
+            None | Some(RegisterRule::SameValue) => continue,
+            // As good as unchanged: nobody who needs the value could have it.
+            Some(RegisterRule::Undefined) => continue,
+            Some(RegisterRule::Offset(offset)) => (offset, false),
+            Some(RegisterRule::Expression(expression)) => {
+                let (register, offset) = place(&expression, section, false)?;
+                if base(register) != Some(FRAME_POINTER as u8) {
+                    return None;
+                }
+                (offset, true)
+            }
+            Some(_) => return None,
+        };
+        if *by_frame_pointer.get_or_insert(is_relative_to_frame_pointer) != is_relative_to_frame_pointer {
+            return None;
+        }
+        // 0 says that nothing is saved: that place is said by the smallest number instead.
+        *slot = match words(place)? {
+            0 => i16::MIN,
+            words => words,
+        };
+    }
+    if by_frame_pointer == Some(true) {
+        rule.flags |= flag::BY_FRAME_POINTER;
+    }
+    Some(rule)
+}
+
+fn base(register: Register) -> Option<u8> {
+    if register.0 == STACK_REGISTER {
+        return Some(STACK_POINTER);
+    }
+    SAVED.iter().position(|number| *number == register.0).map(|place| place as u8)
+}
+
+fn words(offset: i64) -> Option<i16> {
+    if offset % 8 != 0 { None } else { i16::try_from(offset / 8).ok().filter(|words| *words != i16::MIN) }
+}
+
+/// The register and offset that an expression names: of a place, or of one whose content is wanted if it is `loaded`.
+fn place(expression: &UnwindExpression<usize>, section: &EhFrame<Bytes>, loaded: bool) -> Option<(Register, i64)> {
+    let encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 4 };
+    let mut operations = expression.get(section).ok()?.operations(encoding);
+    let Some(Operation::RegisterOffset { register, offset, .. }) = operations.next().ok()? else { return None };
+    if loaded && !matches!(operations.next().ok()?, Some(Operation::Deref { size: 8, space: false, .. })) {
+        return None;
+    }
+    operations.next().ok()?.is_none().then_some((register, offset))
+}
+
+/// Address of the module's `.eh_frame_hdr`, and the end of the segment it lies in. From its program headers, as the loader
+/// has mapped them.
+fn search_table(module: &Module) -> Option<(usize, usize)> {
+    const HEADER_BYTES: usize = 64;
+    const ENTRY_BYTES: usize = 56;
+    const LOAD: u32 = 1;
+    const EH_FRAME: u32 = 0x6474_e550;
+    let (start, end) = module.header;
+    if end - start < HEADER_BYTES {
+        return None;
+    }
+    // SAFETY: `read` is asked for places between `start` and `end` only, which the kernel has listed as readable, of a
+    // module that stays mapped while it is on this stack.
+    let read = |at: usize| -> u64 { unsafe { ((start + at) as *const u64).read_unaligned() } };
+    // Magic, 64 bits.
+    if read(0) & 0xFF_FFFF_FFFF != 0x02_464C_457F {
+        return None;
+    }
+    let (table, count) = (read(32) as usize, read(56) as usize & 0xFFFF);
+    if table >= 1 << 20 || table + count * ENTRY_BYTES > end - start {
+        return None;
+    }
+    let entry = |index: usize| {
+        let at = table + index * ENTRY_BYTES;
+        // Type, offset in the file, address, bytes in memory.
+        (read(at) as u32, read(at + 8) as usize, read(at + 16) as usize, read(at + 40) as usize)
+    };
+    let first = (0..count).map(entry).find(|(kind, offset, ..)| *kind == LOAD && *offset == 0)?;
+    // What is added to the addresses in the file.
+    let bias = start.wrapping_sub(first.2 & !0xFFF);
+    let (_, _, header, _) = (0..count).map(entry).find(|(kind, ..)| *kind == EH_FRAME)?;
+    let segment = (0..count).map(entry).find(|(kind, _, address, length)| {
+        *kind == LOAD && (*address..address.saturating_add(*length)).contains(&header)
+    })?;
+    Some((header.wrapping_add(bias), segment.2.wrapping_add(segment.3).wrapping_add(bias)))
+}
