@@ -3,6 +3,7 @@
 //! A stack is a node: a frame called from another stack. Finding the node of a known pair costs one probe of a hash
 //! table; a new one is written to the ring before the first event that uses it.
 
+use crate::arch;
 use crate::memory::Pages;
 use crate::native::modules;
 use crate::process;
@@ -15,8 +16,8 @@ pub type Node = u32;
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Entry {
-    /// The frame: see [`ENTRY`], [`NATIVE`], [`PAIR`].
-    frame: u64,
+    /// Stands for the frame: see [`key`].
+    key: u64,
     parent: Node,
     /// 0: the entry is free.
     node: Node,
@@ -32,8 +33,18 @@ const NATIVE: u64 = 1 << 63;
 const CODE_BITS: u32 = 48;
 const CODE_MASK: u64 = (1 << CODE_BITS) - 1;
 const PERIOD_BITS: u32 = 14;
-/// A pair is this and the Python stack; its parent is the native one.
+/// A pair is this and the Python stack; its parent is the native one, with [`OF_PAIR`].
 const PAIR: u64 = 1 << 61;
+const OF_PAIR: Node = 1 << 31;
+
+/// A native stack: its node, and that node's key.
+#[derive(Clone, Copy, Default)]
+pub struct Path {
+    /// The node.
+    pub node: Node,
+    /// See [`key`]; 0 for the empty stack.
+    pub key: u64,
+}
 
 /// The trie.
 #[derive(Default)]
@@ -83,7 +94,7 @@ impl Stacks {
         let entry = if is_entry { ENTRY } else { 0 };
         let frame = entry | u64::from(code) << 32 | u64::from(instruction as u32);
         let words = [word0(kind::DEFINITION, definition::PYTHON_NODE, u64::from(parent)), frame];
-        self.intern(ring, parent, frame, words)
+        self.intern(ring, parent, key(u64::from(parent), frame), words)
     }
 
     /// The stack of one native frame alone.
@@ -93,40 +104,58 @@ impl Stacks {
         if known == address && period == modules::period() {
             return node;
         }
-        let node = self.native(ring, 0, address, false).unwrap_or(0);
+        let node = self.native(ring, Path::default(), native_key(0, address, false), address, false);
+        let node = node.unwrap_or(0);
         self.last_native = (address, node, modules::period());
         node
     }
 
-    /// The stack of a native frame called from `parent`: of the return address into it. `None` if it could not be defined.
-    #[inline(never)]
-    pub fn native(&mut self, ring: &mut Writer, parent: Node, address: u64, evaluates: bool) -> Option<Node> {
-        // An address means another function in another period.
-        let period = u64::from(modules::period()) % (1 << PERIOD_BITS);
-        let frame = NATIVE | u64::from(evaluates) << 62 | period << CODE_BITS | (address & CODE_MASK);
-        if let Ok(node) = self.find(parent, frame) {
-            return Some(node);
+    /// Has the memory fetched that looking for a native stack of this key will need.
+    #[inline(always)]
+    pub fn prefetch(&self, key: u64) {
+        let table = self.table.as_slice();
+        if let Some(entry) = table.get(key as usize & table.len().wrapping_sub(1)) {
+            arch::prefetch(core::ptr::from_ref(entry) as usize);
         }
+    }
+
+    /// The stack of a native frame called from `parent`: of the return address into it, with the key that [`native_key`] gives.
+    /// `None` if it could not be defined.
+    #[inline]
+    pub fn native(&mut self, ring: &mut Writer, parent: Path, key: u64, address: u64, evaluates: bool) -> Option<Node> {
+        match self.find(parent.node, key) {
+            Ok(node) => Some(node),
+            Err(_) => self.define_native(ring, parent.node, key, address, evaluates),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn define_native(
+        &mut self,
+        ring: &mut Writer,
+        parent: Node,
+        key: u64,
+        address: u64,
+        evaluates: bool,
+    ) -> Option<Node> {
         self.define_module(ring, address as usize);
         let flag = if evaluates { definition::EVALUATION } else { 0 };
-        self.define(
-            ring,
-            parent,
-            frame,
-            [word0(kind::DEFINITION, definition::NATIVE_NODE, address), u64::from(parent) | flag],
-        )
+        let words = [word0(kind::DEFINITION, definition::NATIVE_NODE, address), u64::from(parent) | flag];
+        self.define(ring, parent, key, words)
     }
 
     /// What stacks begin with whose outermost frames are not known.
-    pub fn cut(&mut self, ring: &mut Writer) -> Node {
-        self.native(ring, 0, 0, false).unwrap_or(0)
+    pub fn cut(&mut self, ring: &mut Writer) -> Path {
+        let key = native_key(0, 0, false);
+        Path { node: self.native(ring, Path::default(), key, 0, false).unwrap_or(0), key }
     }
 
     /// A native and a Python stack of one instant, if they have met before.
     #[inline(always)]
     pub fn known_pair(&mut self, native: Node, python: Node) -> Option<Node> {
         if self.last_pair.0 != (native, python) {
-            let node = self.find(native, PAIR | u64::from(python)).ok()?;
+            let node = self.find(native | OF_PAIR, pair_key(native, python)).ok()?;
             self.last_pair = ((native, python), node);
         }
         Some(self.last_pair.1)
@@ -136,7 +165,7 @@ impl Stacks {
     #[cold]
     pub fn define_pair(&mut self, ring: &mut Writer, native: Node, python: Node) -> Node {
         let words = [word0(kind::DEFINITION, definition::PAIR_NODE, u64::from(native)), u64::from(python)];
-        self.intern(ring, native, PAIR | u64::from(python), words).unwrap_or(python)
+        self.intern(ring, native | OF_PAIR, pair_key(native, python), words).unwrap_or(python)
     }
 
     /// Makes sure that the object in which `address` lies is defined in the ring, before the address's own node.
@@ -159,25 +188,25 @@ impl Stacks {
     }
 
     #[inline]
-    fn intern(&mut self, ring: &mut Writer, parent: Node, frame: u64, words: [u64; 2]) -> Option<Node> {
-        match self.find(parent, frame) {
+    fn intern(&mut self, ring: &mut Writer, parent: Node, key: u64, words: [u64; 2]) -> Option<Node> {
+        match self.find(parent, key) {
             Ok(node) => Some(node),
-            Err(_) => self.define(ring, parent, frame, words),
+            Err(_) => self.define(ring, parent, key, words),
         }
     }
 
     /// The node, or the place where it belongs.
     #[inline]
-    fn find(&self, parent: Node, frame: u64) -> Result<Node, usize> {
+    fn find(&self, parent: Node, key: u64) -> Result<Node, usize> {
         let table = self.table.as_slice();
         let mask = table.len().wrapping_sub(1);
-        let mut place = hash(parent, frame) as usize & mask;
+        let mut place = key as usize & mask;
         // The table is at most half full, so a free entry ends the search.
         while let Some(entry) = table.get(place) {
             if entry.node == 0 {
                 return Err(place);
             }
-            if entry.frame == frame && entry.parent == parent {
+            if entry.key == key && entry.parent == parent {
                 return Ok(entry.node);
             }
             place = (place + 1) & mask;
@@ -186,7 +215,7 @@ impl Stacks {
     }
 
     #[cold]
-    fn define(&mut self, ring: &mut Writer, parent: Node, frame: u64, words: [u64; 2]) -> Option<Node> {
+    fn define(&mut self, ring: &mut Writer, parent: Node, key: u64, words: [u64; 2]) -> Option<Node> {
         if self.nodes >= MOST || (self.nodes * 2 >= self.table.len() && !self.grow()) {
             ring.header().cut.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
             return None;
@@ -196,8 +225,8 @@ impl Stacks {
         }
         self.nodes += 1;
         let node = self.nodes as Node;
-        let place = self.find(parent, frame).err()?;
-        self.table.as_mut_slice()[place] = Entry { frame, parent, node };
+        let place = self.find(parent, key).err()?;
+        self.table.as_mut_slice()[place] = Entry { key, parent, node };
         Some(node)
     }
 
@@ -208,7 +237,7 @@ impl Stacks {
         }
         let mut old = core::mem::replace(&mut self.table, larger);
         for entry in old.as_slice().iter().filter(|entry| entry.node != 0) {
-            if let Err(place) = self.find(entry.parent, entry.frame) {
+            if let Err(place) = self.find(entry.parent, entry.key) {
                 self.table.as_mut_slice()[place] = *entry;
             }
         }
@@ -217,9 +246,24 @@ impl Stacks {
     }
 }
 
+/// What a frame is known by among those called from one stack, of which `seed` is a number: no two frames have the same,
+/// because each step can be undone. Its low bits are a place in the table: they depend on every bit of both.
 #[inline(always)]
-fn hash(parent: Node, frame: u64) -> u64 {
-    // Two rounds: the low bits that are used must depend on every bit of both.
-    let mixed = (frame.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(parent)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+fn key(seed: u64, frame: u64) -> u64 {
+    let mixed = (frame.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ seed).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     mixed ^ mixed >> 32
+}
+
+/// The key of a native frame on a stack with this key. The seed is the stack's key, not its node as for the others: so the
+/// keys of a whole path are known before any of its nodes is, and their memory can be fetched at once.
+#[inline(always)]
+pub fn native_key(parent: u64, address: u64, evaluates: bool) -> u64 {
+    // An address means another function in another period.
+    let period = u64::from(modules::period()) % (1 << PERIOD_BITS);
+    key(parent, NATIVE | u64::from(evaluates) << 62 | period << CODE_BITS | (address & CODE_MASK))
+}
+
+#[inline(always)]
+fn pair_key(native: Node, python: Node) -> u64 {
+    key(u64::from(native), PAIR | u64::from(python))
 }

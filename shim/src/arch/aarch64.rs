@@ -90,6 +90,13 @@ pub fn stamp_after() -> u64 {
     stamp()
 }
 
+/// Has the memory at this address fetched.
+#[inline(always)]
+pub fn prefetch(address: usize) {
+    // SAFETY: a hint that never faults.
+    unsafe { asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, preserves_flags, readonly)) };
+}
+
 /// Hides from the compiler where a value came from, so that it cannot replace it by another one known to be equal.
 #[inline(always)]
 pub fn opaque(mut value: usize) -> usize {

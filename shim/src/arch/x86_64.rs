@@ -93,6 +93,13 @@ pub fn stamp_after() -> u64 {
     }
 }
 
+/// Has the memory at this address fetched.
+#[inline(always)]
+pub fn prefetch(address: usize) {
+    // SAFETY: a hint that never faults.
+    unsafe { core::arch::x86_64::_mm_prefetch(address as *const i8, core::arch::x86_64::_MM_HINT_T0) };
+}
+
 /// Hides from the compiler where a value came from, so that it cannot replace it by another one known to be equal.
 #[inline(always)]
 pub fn opaque(mut value: usize) -> usize {

@@ -15,6 +15,7 @@
 
 mod cfi;
 pub mod evaluation;
+mod kept;
 pub mod modules;
 mod rules;
 mod stack_range;
@@ -23,65 +24,12 @@ use crate::arch::{self, Caller, Registers, SAVED};
 use crate::memory::Pages;
 use crate::process;
 use crate::ring::Writer;
-use crate::stacks::{Node, Stacks};
+use crate::stacks::{Node, Path, Stacks, native_key};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use heaptide_format::shared::option;
+use kept::{Frame, Kept, bit};
 use rules::{FRAME_POINTER, Kind, Rule, Rules, STACK_POINTER, flag};
 use stack_range::StackRange;
-
-/// A frame of the kept stack, or a word that one of its rules read besides: then it is `HIDDEN`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Frame {
-    /// Where its return address lies: into the function, from what it has called.
-    slot: usize,
-    /// The return address; of a hidden one what lies there.
-    pc: usize,
-    /// Where its frame pointer was saved by what it has called, if that matters; else the same as `slot`.
-    other_slot: usize,
-    /// What lay there.
-    other: usize,
-    /// Its frame pointer, if that matters.
-    frame_pointer: usize,
-    /// The stack up to and with it.
-    node: Node,
-    /// Bits of [`bit`].
-    bits: u32,
-}
-
-mod bit {
-    /// No frame, but a word that was read to find the next one.
-    pub const HIDDEN: u32 = 1;
-    /// It was interrupted: `pc` is the next instruction, not what a call returns to.
-    pub const INTERRUPTED: u32 = 2;
-    /// Its frame pointer is needed, by its own rule or by one further out.
-    pub const NEEDS_FRAME_POINTER: u32 = 4;
-    /// Its own rule needs it.
-    pub const RULE_NEEDS: u32 = 8;
-    /// The rule of what it has called has restored it.
-    pub const RESTORED: u32 = 16;
-    /// It evaluates Python frames.
-    pub const EVALUATION: u32 = 32;
-}
-
-impl Frame {
-    /// The address of the instruction that it is at, or one inside the call.
-    #[inline(always)]
-    fn instruction(&self) -> usize {
-        if self.bits & bit::INTERRUPTED != 0 { self.pc } else { self.pc - 1 }
-    }
-
-    /// As it is recorded: a return address, one byte behind the instruction.
-    #[inline(always)]
-    fn recorded(&self) -> u64 {
-        self.instruction() as u64 + 1
-    }
-
-    #[inline(always)]
-    fn has(&self, bit: u32) -> bool {
-        self.bits & bit != 0
-    }
-}
 
 /// How a stack ends at its outermost frame.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -90,24 +38,27 @@ enum End {
     /// With the first function of the thread.
     #[default]
     Whole = 0,
-    /// Further out it is not known: no unwind data, or as deep as wanted.
+    /// Further out it is not known: no unwind data.
     Cut = 1,
+    /// It is as deep as wanted.
+    Limit = 2,
     /// A rule needs a register that is not kept.
-    NeedsRegisters = 2,
+    NeedsRegisters = 3,
 }
+
+/// No frame that the fresh ones stand on, because the stack is to be no deeper.
+const LIMIT: u32 = u32::MAX;
 
 /// What a thread's native stacks are read with.
 #[derive(Default)]
 #[repr(C)]
 pub struct Unwinder {
     rules: Rules,
-    /// The stack that was read last, outermost frame first.
-    kept: Pages<Frame>,
-    kept_end: End,
+    kept: Kept,
+    /// The innermost frame of the stack that was read last, if it was kept.
+    last: u32,
     /// What is read: innermost first.
     fresh: Pages<Frame>,
-    /// How many of those are hidden.
-    hidden: usize,
     range: StackRange,
     /// What the above is known for.
     period: u32,
@@ -138,7 +89,7 @@ impl Unwinder {
 
     /// Forgets the stack: a new thread begins. The rules hold for all threads.
     pub fn clear(&mut self) {
-        self.kept.truncate(0);
+        self.kept.clear();
         self.range = StackRange::default();
         self.depth = 0;
     }
@@ -161,30 +112,27 @@ impl Unwinder {
         self.period = modules::period();
         self.depth = process::control().native_depth.max(1);
         self.rules.clear();
-        self.kept.truncate(0);
+        self.kept.clear();
     }
 
     #[inline(always)]
     fn read_what_changed(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller) -> Node {
-        let Some(mut state) = self.start(caller) else { return stacks.cut(ring) };
+        let Some(mut state) = self.start(caller) else { return stacks.cut(ring).node };
         self.fresh.truncate(0);
-        self.hidden = 0;
-        // Frames of the kept stack before this may still be met.
-        let mut known = self.kept.len();
+        // Something has changed there: frames further inside stand on another stack than when they were kept.
+        let mut changed = 0;
         loop {
-            while let Some(last) = known.checked_sub(1)
-                && self.kept.as_slice()[last].slot < state.slot
-            {
-                known = last;
-            }
-            if let Some(last) = known.checked_sub(1)
-                && self.is_in_state(last, &mut state, caller)
-            {
-                match self.first_change(last) {
-                    None if self.may_join(known) => return self.joined(stacks, ring, known),
-                    // Cut at another depth.
-                    None => known = 0,
-                    Some(changed) => known = changed,
+            if state.slot >= changed {
+                for candidate in self.kept.candidates(state.slot, state.pc) {
+                    let candidate = u32::from(candidate);
+                    if !self.is_in_state(candidate, &mut state, caller) || !self.may_join(candidate) {
+                        continue;
+                    }
+                    // SAFETY: it is in the state that it was in, as was just found.
+                    match unsafe { self.kept.first_change(candidate) } {
+                        None => return self.join(stacks, ring, caller, candidate),
+                        Some(slot) => changed = changed.max(slot),
+                    }
                 }
             }
             if let Some(end) = self.step(&mut state, caller) {
@@ -193,11 +141,12 @@ impl Unwinder {
         }
     }
 
-    /// Whether the fresh frames on so many of the kept ones are a stack as deep as wanted.
+    /// Whether the fresh frames on this kept one are a stack as deep as wanted.
     #[inline(always)]
-    fn may_join(&self, known: usize) -> bool {
-        let total = known + self.fresh.len();
-        total <= self.depth as usize && (self.kept_end == End::Whole || total == self.kept.len())
+    fn may_join(&self, kept: u32) -> bool {
+        let frame = self.kept.frame(kept);
+        let total = frame.depth as usize + self.fresh.len();
+        if frame.has(bit::LIMITED) { total == self.depth as usize } else { total <= self.depth as usize }
     }
 
     /// The hook's caller.
@@ -220,11 +169,11 @@ impl Unwinder {
 
     /// Whether the state is that of a kept frame.
     #[inline(always)]
-    fn is_in_state(&mut self, kept: usize, state: &mut State, caller: Caller) -> bool {
-        let frame = self.kept.as_slice()[kept];
-        if frame.slot != state.slot || frame.pc != state.pc || frame.has(bit::HIDDEN) {
+    fn is_in_state(&mut self, kept: u32, state: &mut State, caller: Caller) -> bool {
+        if !self.kept.is_at(kept, state.slot, state.pc) {
             return false;
         }
+        let frame = self.kept.frame(kept);
         if frame.has(bit::INTERRUPTED) != state.interrupted {
             return false;
         }
@@ -232,28 +181,11 @@ impl Unwinder {
             || (self.find_frame_pointer(state, caller) && state.frame_pointer == frame.frame_pointer)
     }
 
-    /// The outermost-but-innermost of the kept frames outside frame `from` whose words have changed: the first that is met
-    /// going outwards.
-    #[inline(always)]
-    fn first_change(&self, from: usize) -> Option<usize> {
-        let frames = &self.kept.as_slice()[..from];
-        for (index, frame) in frames.iter().enumerate().rev() {
-            // SAFETY: the frame inside this one is in the state that it was in, so its rule, which was followed then,
-            // reads these very places of the live stack.
-            let (pc, other) =
-                unsafe { ((frame.slot as *const usize).read(), (frame.other_slot as *const usize).read()) };
-            if pc != frame.pc || other != frame.other {
-                return Some(index);
-            }
-        }
-        None
-    }
-
     /// Goes from the state's function to its caller, which it notes. Tells how the stack ends if there is none.
     #[inline(always)]
     fn step(&mut self, state: &mut State, caller: Caller) -> Option<End> {
-        if self.fresh.len() - self.hidden >= self.depth as usize {
-            return Some(End::Cut);
+        if self.fresh.len() >= self.depth as usize {
+            return Some(End::Limit);
         }
         let instruction = if state.interrupted { state.pc } else { state.pc.wrapping_sub(1) };
         let rule = self.rules.at(instruction);
@@ -277,13 +209,14 @@ impl Unwinder {
         let frame = Frame {
             slot: state.slot,
             pc: state.pc,
-            other_slot: if restored { state.restored_from } else { state.slot },
-            other: if restored { state.frame_pointer } else { state.pc },
+            restored_from: state.restored_from,
             frame_pointer: state.frame_pointer,
-            node: 0,
+            path: Path::default(),
+            outer: 0,
+            depth: 0,
             bits,
         };
-        if !self.fresh.push(frame) {
+        if !frame.is_plausible() || !self.fresh.push(frame) {
             return Some(End::Cut);
         }
         match rule.kind {
@@ -356,10 +289,8 @@ impl Unwinder {
 
     /// Notes a word that the next frame depends on.
     fn hide(&mut self, slot: usize, content: usize) -> bool {
-        let frame =
-            Frame { slot, pc: content, other_slot: slot, other: content, frame_pointer: 0, node: 0, bits: bit::HIDDEN };
-        self.hidden += 1;
-        self.fresh.push(frame)
+        let frame = Frame { slot, pc: content, ..Frame::NONE };
+        frame.is_plausible() && self.fresh.push(frame)
     }
 
     /// Finds out the frame pointer of the state, if no function in between has saved it: it is in its register still, or the
@@ -460,41 +391,54 @@ impl Unwinder {
         Some(slot)
     }
 
-    /// The fresh frames stand on the first `join` of the kept ones.
+    /// The fresh frames stand on a kept one.
     #[inline(always)]
-    fn joined(&mut self, stacks: &mut Stacks, ring: &mut Writer, join: usize) -> Node {
+    fn join(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller, kept: u32) -> Node {
         if self.fresh.len() == 0 {
-            self.kept.truncate(join);
-            return self.kept.as_slice()[join - 1].node;
+            self.last = kept;
+            return self.kept.node(kept);
         }
-        self.rebuild(stacks, ring, join)
+        self.rebuild(stacks, ring, caller, kept, Path::default())
     }
 
     #[inline(never)]
     fn finish(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller, end: End) -> Node {
-        if end == End::NeedsRegisters {
-            self.kept.truncate(0);
-            return self.read_whole(stacks, ring, caller, false);
+        match end {
+            End::NeedsRegisters => {
+                self.last = 0;
+                self.read_whole(stacks, ring, caller, false)
+            }
+            End::Whole => self.rebuild(stacks, ring, caller, 0, Path::default()),
+            End::Cut | End::Limit => {
+                let cut = stacks.cut(ring);
+                self.rebuild(stacks, ring, caller, if end == End::Limit { LIMIT } else { 0 }, cut)
+            }
         }
-        self.kept_end = end;
-        self.rebuild(stacks, ring, 0)
     }
 
-    /// Makes the kept stack the fresh frames on the first `join` that there are.
+    /// Keeps the fresh frames on a kept one, or on none (0, or [`LIMIT`]), where `outermost` is the node they stand on.
     #[inline(never)]
-    fn rebuild(&mut self, stacks: &mut Stacks, ring: &mut Writer, join: usize) -> Node {
-        self.kept.truncate(join);
-        let (mut node, mut needs) = match self.kept.as_slice().last() {
-            Some(frame) => (frame.node, frame.bits & bit::NEEDS_FRAME_POINTER),
-            None if self.kept_end == End::Whole => (0, 0),
-            None => (stacks.cut(ring), 0),
-        };
+    fn rebuild(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller, join: u32, outermost: Path) -> Node {
+        let is_known = join != 0 && join != LIMIT;
+        let mut is_kept = self.kept.has_room(self.fresh.len() + 1);
+        if !is_kept && is_known {
+            // What they stand on has been forgotten.
+            return self.read_anew(stacks, ring, caller);
+        }
+        is_kept |= self.kept.has_room(self.fresh.len() + 1);
+        let outside = self.kept.frame(if is_known { join } else { 0 });
+        let (mut outer, mut path) = if is_known { (join, outside.path) } else { (0, outermost) };
+        let mut key = path.key;
+        for frame in self.fresh.as_mut_slice().iter_mut().rev().filter(|frame| !frame.has(bit::HIDDEN)) {
+            key = native_key(key, frame.recorded(), frame.has(bit::EVALUATION));
+            frame.path.key = key;
+            stacks.prefetch(key);
+        }
+        let limited = if join == LIMIT { bit::LIMITED } else { outside.bits & bit::LIMITED };
+        let mut needs = outside.bits & bit::NEEDS_FRAME_POINTER;
         // Of the frame outside the one that is looked at.
-        let (mut was_restored, mut frame_pointer) = match self.kept.as_slice().last() {
-            Some(frame) => (frame.has(bit::RESTORED), frame.frame_pointer),
-            None => (false, 0),
-        };
-        for index in (0..self.fresh.len()).rev() {
+        let (mut was_restored, mut frame_pointer) = (outside.has(bit::RESTORED), outside.frame_pointer);
+        for (index, depth) in (0..self.fresh.len()).rev().zip(outside.depth + 1..) {
             let mut frame = self.fresh.as_slice()[index];
             if !frame.has(bit::HIDDEN) {
                 if was_restored {
@@ -506,23 +450,37 @@ impl Unwinder {
                 } else if needs != 0 {
                     // It was not known yet when this frame was read.
                     frame.frame_pointer = frame_pointer;
-                } else {
-                    (frame.other_slot, frame.other) = (frame.slot, frame.pc);
                 }
                 frame.bits |= needs;
+                if needs != 0 && frame.has(bit::RESTORED) {
+                    frame.bits |= bit::CHECK_FRAME_POINTER;
+                }
                 (was_restored, frame_pointer) = (frame.has(bit::RESTORED), frame.frame_pointer);
-                let evaluation = frame.has(bit::EVALUATION);
-                node = stacks.native(ring, node, frame.recorded(), evaluation).unwrap_or(node);
+                let (key, evaluation) = (frame.path.key, frame.has(bit::EVALUATION));
+                // What cannot be defined is left out.
+                let node = stacks.native(ring, path, key, frame.recorded(), evaluation).unwrap_or(path.node);
+                path = Path { node, key };
             }
-            frame.node = node;
-            if !self.kept.push(frame) {
-                // What cannot be kept is read again the next time.
-                self.kept.truncate(0);
-                break;
+            frame.bits |= limited;
+            if is_kept {
+                outer = self.kept.add(Frame { path, outer, depth, ..frame });
+                // Without memory for all of it, none of it is to be trusted.
+                is_kept = outer != 0;
             }
         }
+        if !is_kept {
+            self.kept.clear();
+            outer = 0;
+        }
+        self.last = outer;
         self.tell_bytes(ring);
-        node
+        path.node
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_anew(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller) -> Node {
+        self.read_what_changed(stacks, ring, caller)
     }
 
     fn tell_bytes(&mut self, ring: &mut Writer) {
@@ -537,20 +495,19 @@ impl Unwinder {
     /// How many frames of the stack that was read last evaluate Python frames.
     #[cold]
     pub fn evaluations(&self) -> usize {
-        self.kept.as_slice().iter().filter(|frame| frame.has(bit::EVALUATION)).count()
+        self.kept.stack(self.last).filter(|frame| frame.has(bit::EVALUATION)).count()
     }
 
     /// Reads the stack with all registers and keeps nothing. With rules read `anew` if wanted.
     #[cold]
     #[inline(never)]
     fn read_whole(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller, anew: bool) -> Node {
-        let Some((_, mut registers)) = self.leave_shim(caller) else { return stacks.cut(ring) };
+        let Some((_, mut registers)) = self.leave_shim(caller) else { return stacks.cut(ring).node };
         self.fresh.truncate(0);
         let mut whole = false;
         while self.fresh.len() < self.depth as usize {
             let mut bits = if registers.interrupted { bit::INTERRUPTED } else { 0 };
-            let mut frame =
-                Frame { slot: 0, pc: registers.pc, other_slot: 0, other: 0, frame_pointer: 0, node: 0, bits };
+            let mut frame = Frame { pc: registers.pc, bits, ..Frame::NONE };
             if self.rules.at(frame.instruction()).has(flag::EVALUATION) {
                 bits |= bit::EVALUATION;
             }
@@ -563,11 +520,14 @@ impl Unwinder {
                 break;
             }
         }
-        let mut node = if whole { 0 } else { stacks.cut(ring) };
+        let mut path = if whole { Path::default() } else { stacks.cut(ring) };
         for frame in self.fresh.as_slice().iter().rev() {
-            node = stacks.native(ring, node, frame.recorded(), frame.has(bit::EVALUATION)).unwrap_or(node);
+            let (address, evaluation) = (frame.recorded(), frame.has(bit::EVALUATION));
+            let key = native_key(path.key, address, evaluation);
+            let node = stacks.native(ring, path, key, address, evaluation).unwrap_or(path.node);
+            path = Path { node, key };
         }
-        node
+        path.node
     }
 
     /// Reads the stack again as if nothing were known, and ends tracing if it is another.
@@ -578,11 +538,10 @@ impl Unwinder {
             return;
         }
         // The fresh frames are those of the second reading, the kept ones those of the first.
-        let kept = self.kept.as_slice().iter().rev().filter(|frame| !frame.has(bit::HIDDEN));
-        let place = kept.zip(self.fresh.as_slice()).take_while(|(one, other)| one.pc == other.pc).count();
-        let of = |frame: Option<&Frame>| frame.map_or(0, |frame| frame.pc);
-        let kept = of(self.kept.as_slice().iter().rev().filter(|frame| !frame.has(bit::HIDDEN)).nth(place));
-        let fresh = of(self.fresh.as_slice().get(place));
+        let mut first = self.kept.stack(self.last);
+        let place = first.clone().zip(self.fresh.as_slice()).take_while(|(one, other)| one.pc == other.pc).count();
+        let kept = first.nth(place).map_or(0, |frame| frame.pc);
+        let fresh = self.fresh.as_slice().get(place).map_or(0, |frame| frame.pc);
         let mut text = crate::sys::Text::default();
         text.add(b"heaptide: HEAPTIDE_VERIFY: native frame ").number(place, 10);
         text.add(b" is 0x").number(fresh, 16).add(b", not 0x").number(kept, 16).add(b"; tracing stops here\n");
@@ -594,18 +553,17 @@ impl Unwinder {
     #[cold]
     pub fn learn_evaluation(&mut self, missing: usize) -> bool {
         let first = evaluation::first();
-        let (Some(state), true) = (process::state(), self.kept_end == End::Whole && first != 0) else { return false };
+        let (Some(state), true) = (process::state(), first != 0) else { return false };
         let Some(module) = state.modules.find(first) else { return false };
         // Behind the prologue, in which the rule changes, all of it has one rule.
         let Some((_, range)) = cfi::rule(&module, first) else { return false };
         let Some((pattern, _)) = cfi::rule(&module, range.0 + (range.1 - range.0) / 2) else { return false };
-        let alike = |frame: &&Frame| {
-            !frame.has(bit::HIDDEN)
-                && !frame.has(bit::EVALUATION)
+        let alike = |frame: &Frame| {
+            !frame.has(bit::EVALUATION)
                 && (module.start..module.end).contains(&frame.instruction())
                 && cfi::rule(&module, frame.instruction()).is_some_and(|(rule, _)| rule == pattern)
         };
-        let candidates = self.kept.as_slice().iter().filter(alike);
+        let candidates = self.kept.stack(self.last).filter(alike);
         if pattern.base == FRAME_POINTER as u8 || candidates.clone().count() != missing {
             return false;
         }
@@ -617,7 +575,7 @@ impl Unwinder {
         }
         if learnt {
             self.rules.clear();
-            self.kept.truncate(0);
+            self.kept.clear();
         }
         learnt
     }
