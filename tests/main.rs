@@ -5,6 +5,11 @@ mod help;
 mod hooks;
 mod interpreters;
 mod memray;
+#[path = "support/native.rs"]
+mod native;
+mod native_hybrid;
+mod native_programs;
+mod native_stacks;
 mod old_captures;
 mod one_event;
 mod processes;

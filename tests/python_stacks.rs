@@ -342,7 +342,7 @@ fn programs_under_coverage() {
 
 /// The interpreters that can import this module, of those that HEAPTIDE_MEMRAY_PYTHON names (separated by colons; those
 /// of the virtual environments that `run.sh` makes) and of those on this machine. A line says if there is none.
-fn pythons_with(module: &str) -> Vec<Python> {
+pub fn pythons_with(module: &str) -> Vec<Python> {
     let named = std::env::var_os("HEAPTIDE_MEMRAY_PYTHON").unwrap_or_default();
     let candidates = std::env::split_paths(&named).chain(pythons().iter().map(|python| python.path.clone()));
     let question = format!("import {module}, sys; print(sys.version_info[1])");
