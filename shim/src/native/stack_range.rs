@@ -8,6 +8,10 @@ const PAGE: usize = 4096;
 /// A gap between what is known and what is found readable that is taken for the same stack.
 const GAP: usize = 64 * 1024;
 
+/// Bytes below the stack pointer that a function's own data may lie in. Of one that was interrupted behind `pop rbp`, unwind
+/// data still says that the register is in the place that it was taken from, and there it is.
+const RED_ZONE: usize = if cfg!(target_arch = "x86_64") { 128 } else { 0 };
+
 /// Readable pages, from the first to the one behind the last. All zeros: none.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
@@ -21,7 +25,7 @@ impl StackRange {
     #[inline(always)]
     pub fn is_readable(&mut self, stack_pointer: usize, address: usize) -> bool {
         address.is_multiple_of(8)
-            && address >= stack_pointer
+            && address.saturating_add(RED_ZONE) >= stack_pointer
             && ((self.start..self.end).contains(&address) || self.ask(address))
     }
 
