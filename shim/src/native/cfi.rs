@@ -2,8 +2,8 @@
 //! `.eh_frame_hdr` and translated to a [`Rule`]. Read where the loader has mapped it; gimli decodes it, with all it
 //! needs on the stack.
 //!
-//! Understood are the forms that compilers write for code that has made a call: a register and an offset, and the two
-//! expressions of functions that align their stack. Everything else is [`Kind::Unknown`], hence a cut, never a guess.
+//! Understood are the forms that compilers write for code that has made a call: a register and an offset, the two
+//! expressions of functions that align their stack, and that of procedure linkage tables. Everything else is [`Kind::Unknown`], hence a cut, never a guess.
 //! Sources: System V ABI for x86-64 (figure 3.36, section 3.7), Linux Standard Base (`.eh_frame_hdr`), DWARF 5 (6.4).
 
 use super::modules::Module;
@@ -51,10 +51,10 @@ pub fn rule(module: &Module, address: usize) -> Option<(Rule, (usize, usize))> {
     }
     let mut context = UnwindContext::<usize, Storage>::new_in();
     let row = entry.unwind_info_for_address(&section, &bases, &mut context, address as u64).ok()?;
-    Some((translated(row, &section).unwrap_or(Rule::of(Kind::Unknown)), range))
+    Some((translated(row, &section, address).unwrap_or(Rule::of(Kind::Unknown)), range))
 }
 
-fn translated(row: &UnwindTableRow<usize, Storage>, section: &EhFrame<Bytes>) -> Option<Rule> {
+fn translated(row: &UnwindTableRow<usize, Storage>, section: &EhFrame<Bytes>, address: usize) -> Option<Rule> {
     let mut rule = Rule::of(Kind::Caller);
     match row.register(Register(RETURN_REGISTER)) {
         Some(RegisterRule::Undefined) => return Some(Rule::of(Kind::Outermost)),
@@ -64,10 +64,13 @@ fn translated(row: &UnwindTableRow<usize, Storage>, section: &EhFrame<Bytes>) ->
     }
     let (register, offset) = match row.cfa() {
         CfaRule::RegisterAndOffset { register, offset } => (*register, *offset),
-        CfaRule::Expression(expression) => {
-            rule.flags |= flag::LOADED;
-            place(expression, section, true)?
-        }
+        CfaRule::Expression(expression) => match linkage(expression, section, address) {
+            Some(place) => place,
+            None => {
+                rule.flags |= flag::LOADED;
+                place(expression, section, true)?
+            }
+        },
     };
     rule.base = base(register)?;
     rule.offset = i32::try_from(offset).ok()?;
@@ -122,6 +125,22 @@ fn place(expression: &UnwindExpression<usize>, section: &EhFrame<Bytes>, loaded:
         return None;
     }
     operations.next().ok()?.is_none().then_some((register, offset))
+}
+
+/// What linkers say of the whole procedure linkage table: its entries are alike, and a word has been pushed behind a
+/// certain instruction of each. `base + offset + ((pc & mask >= behind) << shift)`.
+fn linkage(expression: &UnwindExpression<usize>, section: &EhFrame<Bytes>, address: usize) -> Option<(Register, i64)> {
+    use Operation::{And, Ge, Plus, RegisterOffset, Shl, UnsignedConstant};
+    let encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 4 };
+    let mut operations = expression.get(section).ok()?.operations(encoding);
+    let mut next = || operations.next().ok().flatten();
+    let RegisterOffset { register, offset, .. } = next()? else { return None };
+    let RegisterOffset { register: Register(RETURN_REGISTER), offset: 0, .. } = next()? else { return None };
+    let (UnsignedConstant { value: mask }, And) = (next()?, next()?) else { return None };
+    let (UnsignedConstant { value: behind }, Ge) = (next()?, next()?) else { return None };
+    let (UnsignedConstant { value: shift @ 0..8 }, Shl, Plus) = (next()?, next()?, next()?) else { return None };
+    let pushed = i64::from(address as u64 & mask >= behind) << shift;
+    if next().is_some() { None } else { Some((register, offset + pushed)) }
 }
 
 /// Address of the module's `.eh_frame_hdr`, and the end of the segment it lies in. From its program headers, as the loader
