@@ -203,7 +203,14 @@ macro_rules! export_with_caller {
         #[unsafe(no_mangle)]
         #[unsafe(naked)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-            core::arch::naked_asm!(concat!("mov ", $register, ", x30"), "b {target}", target = sym $target)
+            core::arch::naked_asm!(
+                // For stacks of signal handlers that interrupt it.
+                ".cfi_startproc",
+                concat!("mov ", $register, ", x30"),
+                "b {target}",
+                ".cfi_endproc",
+                target = sym $target
+            )
         }
     };
 }
@@ -216,7 +223,13 @@ macro_rules! export_six_with_caller {
         #[unsafe(no_mangle)]
         #[unsafe(naked)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-            core::arch::naked_asm!("mov x6, x30", "b {target}", target = sym $target)
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "mov x6, x30",
+                "b {target}",
+                ".cfi_endproc",
+                target = sym $target
+            )
         }
     };
 }

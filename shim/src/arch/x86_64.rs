@@ -207,7 +207,14 @@ macro_rules! export_with_caller {
         #[unsafe(no_mangle)]
         #[unsafe(naked)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-            core::arch::naked_asm!(concat!("mov ", $register, ", rsp"), "jmp {target}", target = sym $target)
+            core::arch::naked_asm!(
+                // For stacks of signal handlers that interrupt it.
+                ".cfi_startproc",
+                concat!("mov ", $register, ", rsp"),
+                "jmp {target}",
+                ".cfi_endproc",
+                target = sym $target
+            )
         }
     };
 }
