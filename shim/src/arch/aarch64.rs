@@ -187,6 +187,17 @@ pub fn registers() -> Registers {
     Registers { pc, stack_pointer, link: plain_address(link), saved, interrupted: true, is_whole: false }
 }
 
+/// Whether the instruction in front of this address, which lies in code that is mapped from `start` on, is a call.
+pub fn is_behind_call(address: usize, start: usize) -> bool {
+    if address - start < 4 {
+        return false;
+    }
+    // SAFETY: in the mapping that begins at `start` and in which the address lies.
+    let instruction = unsafe { ((address - 4) as *const u32).read_unaligned() };
+    // `bl`; `blr` with and without authentication.
+    instruction >> 26 == 0b10_0101 || instruction & 0xFEFF_F000 == 0xD63F_0000
+}
+
 /// A return address as an address of code: without the signature that pointer authentication puts into its upper bits
 /// (user addresses have at most 48 bits with the page sizes in use).
 #[inline(always)]

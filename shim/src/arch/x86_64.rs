@@ -192,6 +192,14 @@ pub fn registers() -> Registers {
     Registers { pc, stack_pointer, link: 0, saved, interrupted: true, is_whole: false }
 }
 
+/// Whether the instruction in front of this address, which lies in code that is mapped from `start` on, may be a call.
+pub fn is_behind_call(address: usize, start: usize) -> bool {
+    // SAFETY: `byte` is asked for places from `start` on, in front of an address in the same mapping.
+    let byte = |back: usize| unsafe { ((address - back) as *const u8).read() };
+    // `call rel32`; `call` through a register, or through a place that is named by two to seven bytes: `ff /2`.
+    address - start >= 8 && (byte(5) == 0xE8 || (2..=7).any(|back| byte(back) == 0xFF && byte(back - 1) >> 3 & 7 == 2))
+}
+
 /// A return address as an address of code.
 #[inline(always)]
 pub fn plain_address(address: usize) -> usize {

@@ -8,7 +8,7 @@
 
 use super::modules::Module;
 use super::rules::{FRAME_POINTER, Kind, Rule, STACK_POINTER, flag};
-use crate::arch::{RETURN_REGISTER, SAVED, STACK_REGISTER};
+use crate::arch::{self, RETURN_REGISTER, SAVED, STACK_REGISTER};
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Format, NativeEndian, Operation, Register,
     RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection, UnwindTableRow,
@@ -143,13 +143,64 @@ fn linkage(expression: &UnwindExpression<usize>, section: &EhFrame<Bytes>, addre
     if next().is_some() { None } else { Some((register, offset + pushed)) }
 }
 
+/// Whether the address, for which there is no unwind data, lies in code at which execution begins without a caller: that
+/// of a program or of the dynamic linker, where the kernel jumps to, which is written by hand; or that at which a
+/// coroutine's function arrives when it returns. No call left that return address (no call stands before it), and it is
+/// a function's first instruction: that is how makecontext(3) arranges it.
+pub fn is_outermost(module: &Module, address: usize) -> bool {
+    /// Longer than any such code: dozens of bytes in glibc and musl.
+    const ENTRY_BYTES: usize = 128;
+    let Some((segments, entry_point)) = program_headers(module) else { return false };
+    let begins = entry_point.wrapping_add(segments.bias);
+    if entry_point != 0 && (begins..begins + ENTRY_BYTES).contains(&address) {
+        return true;
+    }
+    let following = address + 1;
+    rule(module, following).is_some_and(|(_, range)| range.0 == following)
+        && !arch::is_behind_call(following, module.start)
+}
+
 /// Address of the module's `.eh_frame_hdr`, and the end of the segment it lies in. From its program headers, as the loader
 /// has mapped them.
 fn search_table(module: &Module) -> Option<(usize, usize)> {
-    const HEADER_BYTES: usize = 64;
-    const ENTRY_BYTES: usize = 56;
     const LOAD: u32 = 1;
     const EH_FRAME: u32 = 0x6474_e550;
+    let (segments, _) = program_headers(module)?;
+    let (_, _, header, _) = segments.find(|(kind, ..)| *kind == EH_FRAME)?;
+    let segment = segments.find(|(kind, _, address, length)| {
+        *kind == LOAD && (*address..address.saturating_add(*length)).contains(&header)
+    })?;
+    let loaded = |address: usize| address.wrapping_add(segments.bias);
+    Some((loaded(header), loaded(segment.2.wrapping_add(segment.3))))
+}
+
+/// The segments of a loaded object: type, offset in the file, address, bytes in memory.
+struct Segments {
+    /// Where the table of their headers is mapped.
+    table: usize,
+    count: usize,
+    /// What is added to the addresses in the file.
+    bias: usize,
+}
+
+impl Segments {
+    fn find(&self, wanted: impl Fn(&(u32, usize, usize, usize)) -> bool) -> Option<(u32, usize, usize, usize)> {
+        // SAFETY: `program_headers`: the whole table lies in what the kernel has listed as readable, of a module that stays
+        // mapped while it is on this stack.
+        let read = |at: usize| -> u64 { unsafe { (at as *const u64).read_unaligned() } };
+        (0..self.count)
+            .map(|index| self.table + index * ENTRY_BYTES)
+            .map(|at| (read(at) as u32, read(at + 8) as usize, read(at + 16) as usize, read(at + 40) as usize))
+            .find(wanted)
+    }
+}
+
+const ENTRY_BYTES: usize = 56;
+
+/// A module's segments, and the address in its file at which execution begins; 0 for one that is no program.
+fn program_headers(module: &Module) -> Option<(Segments, usize)> {
+    const HEADER_BYTES: usize = 64;
+    const LOAD: u32 = 1;
     let (start, end) = module.header;
     if end - start < HEADER_BYTES {
         return None;
@@ -161,21 +212,12 @@ fn search_table(module: &Module) -> Option<(usize, usize)> {
     if read(0) & 0xFF_FFFF_FFFF != 0x02_464C_457F {
         return None;
     }
-    let (table, count) = (read(32) as usize, read(56) as usize & 0xFFFF);
+    let (entry_point, table, count) = (read(24) as usize, read(32) as usize, read(56) as usize & 0xFFFF);
     if table >= 1 << 20 || table + count * ENTRY_BYTES > end - start {
         return None;
     }
-    let entry = |index: usize| {
-        let at = table + index * ENTRY_BYTES;
-        // Type, offset in the file, address, bytes in memory.
-        (read(at) as u32, read(at + 8) as usize, read(at + 16) as usize, read(at + 40) as usize)
-    };
-    let first = (0..count).map(entry).find(|(kind, offset, ..)| *kind == LOAD && *offset == 0)?;
-    // What is added to the addresses in the file.
-    let bias = start.wrapping_sub(first.2 & !0xFFF);
-    let (_, _, header, _) = (0..count).map(entry).find(|(kind, ..)| *kind == EH_FRAME)?;
-    let segment = (0..count).map(entry).find(|(kind, _, address, length)| {
-        *kind == LOAD && (*address..address.saturating_add(*length)).contains(&header)
-    })?;
-    Some((header.wrapping_add(bias), segment.2.wrapping_add(segment.3).wrapping_add(bias)))
+    let mut segments = Segments { table: start + table, count, bias: 0 };
+    let first = segments.find(|(kind, offset, ..)| *kind == LOAD && *offset == 0)?;
+    segments.bias = start.wrapping_sub(first.2 & !0xFFF);
+    Some((segments, entry_point))
 }

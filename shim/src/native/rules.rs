@@ -153,7 +153,9 @@ impl Rules {
 pub fn read(address: usize) -> Rule {
     let module: Option<modules::Module> = process::state().and_then(|state| state.modules.find(address));
     let Some(module) = module else { return Rule::of(Kind::Unknown) };
-    let Some((mut rule, range)) = cfi::rule(&module, address) else { return Rule::of(Kind::Unknown) };
+    let Some((mut rule, range)) = cfi::rule(&module, address) else {
+        return Rule::of(if cfi::is_outermost(&module, address) { Kind::Outermost } else { Kind::Unknown });
+    };
     if super::evaluation::includes(range.0) {
         rule.flags |= flag::EVALUATION;
     }
