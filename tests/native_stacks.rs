@@ -153,6 +153,9 @@ fn signal_handlers() {
         assert_eq!(stacks.from("main", 17_004), fault);
         assert_eq!(stacks.from("main", 17_005), "main > survives > faults > [libc] > on_middle > take");
         assert_eq!((stacks.from("main", 17_006), stacks.count(17_006)), ("main > survives > take".into(), 2));
+        let stopped =
+            ["lower", "upper"].map(|function| format!("main > pads > {function} > stops > [libc] > on_stop > take"));
+        assert_eq!((stacks.all_from("main", 17_009), stacks.count(17_009)), (stopped.into(), 4 * 4 * 2));
         let overflow = stacks.from("thread", 17_007);
         let (frames, rest) = overflow["thread > overflows*".len()..].split_once(' ').expect("more frames");
         // 60 KiB of frames of 1 000 bytes and some.
@@ -164,7 +167,7 @@ fn signal_handlers() {
 
 #[test]
 fn interrupted_at_any_instruction() {
-    for (kind, flags) in FLAVOURS.into_iter().chain([("_O2_probes", &["-O2", "-fstack-clash-protection"][..])]) {
+    for (kind, flags) in FLAVOURS {
         let stacks = Stacks::agreed(program("interrupted.c", kind, flags).args(["work"]));
         assert_eq!(stacks.count(18_001), 200);
         let names = stacks.all_from("main", 18_001);

@@ -65,10 +65,10 @@ impl Stacks {
             FrameDef::Unknown { address } => format!("{address:#x}"),
             FrameDef::Python { code, line, .. } => {
                 {
-                let function = simple(names.text(names.code(code).name));
-                // As the oracle writes it: what stands for a task has no line.
-                if line == 0 { format!("{PYTHON}{function}") } else { format!("{PYTHON}{function}:{line}") }
-            }
+                    let function = simple(names.text(names.code(code).name));
+                    // As the oracle writes it: what stands for a task has no line.
+                    if line == 0 { format!("{PYTHON}{function}") } else { format!("{PYTHON}{function}:{line}") }
+                }
             }
         };
         let name_of = |id: FrameId| match names.frame(id) {

@@ -122,7 +122,8 @@ impl Unwinder {
         // Something has changed there: frames further inside stand on another stack than when they were kept.
         let mut changed = 0;
         loop {
-            if state.slot >= changed {
+            // The slot of one that was interrupted does not say what its stack pointer was: the kernel aligns what it saves.
+            if state.slot >= changed && !state.interrupted {
                 for candidate in self.kept.candidates(state.slot, state.pc) {
                     let candidate = u32::from(candidate);
                     if !self.is_in_state(candidate, &mut state, caller) || !self.may_join(candidate) {
@@ -174,7 +175,7 @@ impl Unwinder {
             return false;
         }
         let frame = self.kept.frame(kept);
-        if frame.has(bit::INTERRUPTED) != state.interrupted {
+        if frame.has(bit::INTERRUPTED) {
             return false;
         }
         !frame.has(bit::NEEDS_FRAME_POINTER)
