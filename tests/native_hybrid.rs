@@ -61,13 +61,7 @@ fn python_frames_stand_where_they_were_evaluated() {
         // The same from the very beginning.
         let whole = stacks.from("", 40_012);
         assert!(whole.starts_with("[python] > [libc] > [python] > <module> > "), "{whole}");
-    }
-}
-
-#[test]
-fn threads_of_c_that_call_python() {
-    for python in pythons().iter().chain(debug_pythons()) {
-        let stacks = Stacks::of(hybrid(python).options(["--native"]).record());
+        // Threads of C that call Python.
         for size in [40_401, 40_403] {
             assert_eq!((stacks.from("", size), stacks.count(size)), ("[libc] > enters > take".into(), 3));
         }
@@ -79,7 +73,7 @@ fn threads_of_c_that_call_python() {
 /// What `--native` adds changes nothing of Python's part.
 #[test]
 fn the_same_python_frames_as_without_native_ones() {
-    for python in pythons().iter().chain(debug_pythons()) {
+    for python in pythons() {
         let with = Stacks::of(hybrid(python).options(["--native"]).record());
         let without = Stacks::of(hybrid(python).record());
         let all = [0..=3, 10..=12, 101..=104, 201..=204, 301..=302, 401..=403, 501..=501, 601..=601, 701..=701];

@@ -187,6 +187,32 @@ pub fn registers() -> Registers {
     Registers { pc, stack_pointer, link: plain_address(link), saved, interrupted: true, is_whole: false }
 }
 
+/// Bytes of a jump.
+pub const JUMP_BYTES: usize = 4;
+
+/// Bytes from the stack pointer to the canonical frame address in a function's first instruction.
+pub const OFFSET_AT_ENTRY: i32 = 0;
+
+/// Where the jump at this address leads, if there is a jump, conditional or not, that may leave a function.
+///
+/// # Safety
+/// So many bytes as [`JUMP_BYTES`] can be read there.
+pub unsafe fn jump_target(address: usize) -> Option<usize> {
+    if !address.is_multiple_of(JUMP_BYTES) {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let instruction = unsafe { (address as *const u32).read() };
+    let distance = match instruction >> 26 {
+        // `b`: 26 bits of words.
+        0b00_0101 => (instruction << 6) as i32 >> 4,
+        // `b.cond`: 19 bits from bit 5 on.
+        0b01_0101 if instruction >> 24 == 0x54 => (instruction << 8) as i32 >> 13 << 2,
+        _ => return None,
+    };
+    Some(address.wrapping_add_signed(distance as isize))
+}
+
 /// Whether the instruction in front of this address, which lies in code that is mapped from `start` on, is a call.
 pub fn is_behind_call(address: usize, start: usize) -> bool {
     if address - start < 4 {

@@ -192,6 +192,27 @@ pub fn registers() -> Registers {
     Registers { pc, stack_pointer, link: 0, saved, interrupted: true, is_whole: false }
 }
 
+/// Bytes of the longest jump that [`jump_target`] knows.
+pub const JUMP_BYTES: usize = 6;
+
+/// Bytes from the stack pointer to the canonical frame address in a function's first instruction.
+pub const OFFSET_AT_ENTRY: i32 = 8;
+
+/// Where the jump at this address leads, if the bytes there are a jump, conditional or not, that may leave a function.
+///
+/// # Safety
+/// So many bytes as [`JUMP_BYTES`] can be read there.
+pub unsafe fn jump_target(address: usize) -> Option<usize> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { (address as *const [u8; JUMP_BYTES]).read() };
+    let (length, distance) = match bytes {
+        [0xE9, a, b, c, d, _] => (5, [a, b, c, d]),
+        [0x0F, 0x80..=0x8F, a, b, c, d] => (6, [a, b, c, d]),
+        _ => return None,
+    };
+    Some((address + length).wrapping_add_signed(i32::from_le_bytes(distance) as isize))
+}
+
 /// Whether the instruction in front of this address, which lies in code that is mapped from `start` on, may be a call.
 pub fn is_behind_call(address: usize, start: usize) -> bool {
     // SAFETY: `byte` is asked for places from `start` on, in front of an address in the same mapping.

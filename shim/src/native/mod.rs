@@ -109,6 +109,7 @@ impl Unwinder {
 
     #[cold]
     fn begin(&mut self) {
+        evaluation::find_other_part();
         self.period = modules::period();
         self.depth = process::control().native_depth.max(1);
         self.rules.clear();
