@@ -94,6 +94,8 @@ pub mod bit {
     pub const LIMITED: u32 = 64;
     /// Both `RESTORED` and needed: the place it was restored from must hold what it held.
     pub const CHECK_FRAME_POINTER: u32 = 128;
+    /// Not all frames outside it are known: no unwind data, or `LIMITED`.
+    pub const CUT: u32 = 256;
 }
 
 impl Frame {
@@ -189,6 +191,12 @@ impl Kept {
     #[inline(always)]
     pub fn node(&self, index: u32) -> Node {
         self.rests.as_slice().get(index as usize).map_or(0, |rest| rest.node)
+    }
+
+    /// Whether frames outside this one are not known.
+    #[inline(always)]
+    pub fn is_cut(&self, index: u32) -> bool {
+        self.checks.as_slice().get(index as usize).is_some_and(|check| check.has(bit::CUT))
     }
 
     /// The frames that may be in this place of the stack and of the code; 0: none.

@@ -101,6 +101,9 @@ impl Unwinder {
             self.begin();
         }
         let node = self.read_what_changed(stacks, ring, caller);
+        if self.kept.is_cut(self.last) {
+            count_cut(ring);
+        }
         if VERIFIES.load(Ordering::Relaxed) {
             self.verify(stacks, ring, caller, node);
         }
@@ -118,7 +121,7 @@ impl Unwinder {
 
     #[inline(always)]
     fn read_what_changed(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller) -> Node {
-        let Some(mut state) = self.start(caller) else { return stacks.cut(ring).node };
+        let Some(mut state) = self.start(caller) else { return self.unknown(stacks, ring) };
         self.fresh.truncate(0);
         // Something has changed there: frames further inside stand on another stack than when they were kept.
         let mut changed = 0;
@@ -408,7 +411,11 @@ impl Unwinder {
         match end {
             End::NeedsRegisters => {
                 self.last = 0;
-                self.read_whole(stacks, ring, caller, false)
+                let (node, is_whole) = self.read_whole(stacks, ring, caller, false);
+                if !is_whole {
+                    count_cut(ring);
+                }
+                node
             }
             End::Whole => self.rebuild(stacks, ring, caller, 0, Path::default()),
             End::Cut | End::Limit => {
@@ -436,7 +443,17 @@ impl Unwinder {
             frame.path.key = key;
             stacks.prefetch(key);
         }
-        let limited = if join == LIMIT { bit::LIMITED } else { outside.bits & bit::LIMITED };
+        let cut = match join {
+            LIMIT => bit::LIMITED | bit::CUT,
+            _ if is_known => outside.bits & (bit::LIMITED | bit::CUT),
+            _ => {
+                if outermost.node == 0 {
+                    0
+                } else {
+                    bit::CUT
+                }
+            }
+        };
         let mut needs = outside.bits & bit::NEEDS_FRAME_POINTER;
         // Of the frame outside the one that is looked at.
         let (mut was_restored, mut frame_pointer) = (outside.has(bit::RESTORED), outside.frame_pointer);
@@ -463,7 +480,7 @@ impl Unwinder {
                 let node = stacks.native(ring, path, key, frame.recorded(), evaluation).unwrap_or(path.node);
                 path = Path { node, key };
             }
-            frame.bits |= limited;
+            frame.bits |= cut;
             if is_kept {
                 outer = self.kept.add(Frame { path, outer, depth, ..frame });
                 // Without memory for all of it, none of it is to be trusted.
@@ -477,6 +494,14 @@ impl Unwinder {
         self.last = outer;
         self.tell_bytes(ring);
         path.node
+    }
+
+    /// The stack of which nothing is known.
+    #[cold]
+    fn unknown(&mut self, stacks: &mut Stacks, ring: &mut Writer) -> Node {
+        self.last = 0;
+        count_cut(ring);
+        stacks.cut(ring).node
     }
 
     #[cold]
@@ -500,11 +525,11 @@ impl Unwinder {
         self.kept.stack(self.last).filter(|frame| frame.has(bit::EVALUATION)).count()
     }
 
-    /// Reads the stack with all registers and keeps nothing. With rules read `anew` if wanted.
+    /// Reads the stack with all registers and keeps nothing; tells whether it is whole. With rules read `anew` if wanted.
     #[cold]
     #[inline(never)]
-    fn read_whole(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller, anew: bool) -> Node {
-        let Some((_, mut registers)) = self.leave_shim(caller) else { return stacks.cut(ring).node };
+    fn read_whole(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller, anew: bool) -> (Node, bool) {
+        let Some((_, mut registers)) = self.leave_shim(caller) else { return (stacks.cut(ring).node, false) };
         self.fresh.truncate(0);
         let mut whole = false;
         while self.fresh.len() < self.depth as usize {
@@ -529,13 +554,13 @@ impl Unwinder {
             let node = stacks.native(ring, path, key, address, evaluation).unwrap_or(path.node);
             path = Path { node, key };
         }
-        path.node
+        (path.node, whole)
     }
 
     /// Reads the stack again as if nothing were known, and ends tracing if it is another.
     #[cold]
     fn verify(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller, node: Node) {
-        let whole = self.read_whole(stacks, ring, caller, true);
+        let (whole, _) = self.read_whole(stacks, ring, caller, true);
         if whole == node {
             return;
         }
@@ -596,6 +621,11 @@ pub fn prepare() {
 #[inline(always)]
 pub fn is_wanted() -> bool {
     WANTED.load(Ordering::Relaxed)
+}
+
+#[cold]
+fn count_cut(ring: &mut Writer) {
+    ring.header().cut.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Whether an address lies in the shim itself.
