@@ -4,6 +4,7 @@ use crate::exit::{self, CliError};
 use crate::input::Input;
 use crate::output::{OutputArgs, beside};
 use crate::selection::profile;
+use crate::symbols::SymbolArgs;
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::profile::{Metric, Options};
 use heaptide_report::{Context, diff, html, page};
@@ -34,6 +35,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    symbols: SymbolArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -63,7 +66,8 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         false => args.output.or_stdout(&inputs)?,
     };
     let [before, after] = [Input::open(&args.before)?, Input::open(&args.after)?];
-    let options = Options::default();
+    let symbols = args.symbols.settings();
+    let options = Options { symbols: Some(&symbols), ..Options::default() };
     let [was, is] = [profile(&args.before, &before, &options)?, profile(&args.after, &after, &options)?];
     let found = Diff::of(&was, &is);
     let before = Context::new(&before.name, &before.capture, Some(&was), None);

@@ -53,7 +53,7 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         Format::Folded => args.output.or_stdout(&[path])?,
     };
     let input = Input::open(path)?;
-    let profile = profile(path, &input, &args.selection.options())?;
+    let profile = profile(path, &input, &args.selection.options(&args.selection.symbols()))?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     output.write(|out, _| match args.format {
         Format::Html => {

@@ -47,7 +47,9 @@ pub struct Args {
 /// Writes the list, then decides.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
     let path = &args.capture;
-    let options = profile::Options { pid: args.pid, sources: args.sources.wanted(), ..profile::Options::default() };
+    let symbols = args.sources.symbols();
+    let (sources, symbols) = (args.sources.wanted(), Some(&symbols));
+    let options = profile::Options { pid: args.pid, sources, symbols, ..profile::Options::default() };
     let (output, input, profile) = opened(path, &args.output, &options)?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.pid);
     let found = Leaks::of(&profile);

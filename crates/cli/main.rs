@@ -12,6 +12,7 @@ mod run;
 mod selection;
 mod stats;
 mod summary;
+mod symbols;
 mod threshold;
 mod tree;
 

@@ -3,7 +3,9 @@
 use crate::exit::CliError;
 use crate::input::{Bar, Input, capture_error};
 use crate::output::{Output, OutputArgs};
+use crate::symbols::SymbolArgs;
 use heaptide_analyze::profile::{Metric, Options, Profile};
+use heaptide_analyze::symbols::Settings;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -41,12 +43,19 @@ pub struct SourceArgs {
     /// Do not read the program's source files: leaves out lines of code, and before Python 3.11 the classes of methods
     #[arg(long)]
     no_source: bool,
+    #[command(flatten)]
+    symbols: SymbolArgs,
 }
 
 impl SourceArgs {
     /// They are to be read.
     pub fn wanted(&self) -> bool {
         !self.no_source
+    }
+
+    /// Where names of native code are.
+    pub fn symbols(&self) -> Settings {
+        self.symbols.settings()
     }
 }
 
@@ -66,15 +75,21 @@ impl Selection {
         self.temporary.unwrap_or(1)
     }
 
-    /// What that means to a profile.
-    pub fn options(&self) -> Options {
-        Options { pid: self.pid, temporary_within: self.temporary_within(), sources: self.sources.wanted() }
+    /// Where names of native code are.
+    pub fn symbols(&self) -> Settings {
+        self.sources.symbols()
+    }
+
+    /// What all that means to a profile.
+    pub fn options<'s>(&self, symbols: &'s Settings) -> Options<'s> {
+        let (temporary_within, sources) = (self.temporary_within(), self.sources.wanted());
+        Options { pid: self.pid, temporary_within, sources, symbols: Some(symbols) }
     }
 }
 
 /// Where a text or JSON report goes, and what it is of. The output is looked at first: one that cannot be written is
 /// refused before a long capture is read.
-pub fn opened(path: &Path, output: &OutputArgs, options: &Options) -> Result<(Output, Input, Profile), CliError> {
+pub fn opened(path: &Path, output: &OutputArgs, options: &Options<'_>) -> Result<(Output, Input, Profile), CliError> {
     let output = output.or_stdout(&[path])?;
     let input = Input::open(path)?;
     let profile = profile(path, &input, options)?;
@@ -82,7 +97,7 @@ pub fn opened(path: &Path, output: &OutputArgs, options: &Options) -> Result<(Ou
 }
 
 /// A profile of an opened capture.
-pub fn profile(path: &Path, input: &Input, options: &Options) -> Result<Profile, CliError> {
+pub fn profile(path: &Path, input: &Input, options: &Options<'_>) -> Result<Profile, CliError> {
     let mut bar = Bar::default();
     let profile = Profile::of(&input.capture, options, &mut |progress| bar.show(progress));
     bar.clear();

@@ -30,7 +30,8 @@ pub struct Args {
 
 /// Writes it.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
-    let options = Options { sources: args.sources.wanted(), ..Options::default() };
+    let symbols = args.sources.symbols();
+    let options = Options { sources: args.sources.wanted(), symbols: Some(&symbols), ..Options::default() };
     let (output, input, profile) = opened(&args.capture, &args.output, &options)?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), None);
     let limit = (args.limit > 0).then_some(args.limit);

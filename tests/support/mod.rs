@@ -44,7 +44,10 @@ impl Scratch {
 
     /// `heaptide` with these arguments, separated by blanks, run in this directory.
     pub fn heaptide(&self, arguments: &str) -> Ran {
-        self.run(Command::new(env!("CARGO_BIN_EXE_heaptide")).args(arguments.split_whitespace()))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heaptide"));
+        // What a test finds must not depend on what was found before it, nor on the network.
+        command.env("XDG_CACHE_HOME", self.path("cache")).env_remove("DEBUGINFOD_URLS");
+        self.run(command.args(arguments.split_whitespace()))
     }
 
     /// Any command, run in this directory.

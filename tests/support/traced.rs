@@ -4,7 +4,7 @@
 use crate::support::{Ran, Scratch};
 use heaptide_analyze::Capture;
 use heaptide_analyze::call_tree::NodeId;
-use heaptide_analyze::frames::{Frame, FrameKind, Frames};
+use heaptide_analyze::frames::{Frame, FrameKind, Frames, LookUp};
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use heaptide_analyze::records::{self, Record};
 use heaptide_analyze::source::Source;
@@ -630,25 +630,33 @@ fn simple_name(frame: &Frame) -> &str {
 
 fn label(frame: &Frame) -> String {
     let function = simple_name(frame);
-    if frame.line == 0 { function.to_owned() } else { format!("{function}:{}", frame.line) }
+    // Lines of compiled fixtures move with the compiler's whim.
+    if frame.line == 0 || frame.kind == FrameKind::Native {
+        function.to_owned()
+    } else {
+        format!("{function}:{}", frame.line)
+    }
 }
 
 /// All events of a capture, replayed.
 fn replayed(capture: &Capture, path: &Path) -> Vec<Step> {
     let names = &capture.names;
-    let frames = Frames::resolve(names, &vec![true; names.frames()], None);
+    let frames = Frames::resolve(names, &vec![true; names.frames()], &LookUp { ran_at: u64::MAX, ..LookUp::default() });
     let stack_of = |mut stack: StackId| {
         let mut labels = Vec::new();
         while let Some(node) = names.node(stack) {
-            labels.push(label(&frames.distinct[frames.place(node.frame) as usize]));
+            // Innermost first.
+            let places = frames.places(node.frame).iter().rev();
+            labels.extend(places.map(|place| label(&frames.distinct[*place as usize])));
             stack = node.parent;
         }
         labels
     };
     let place_of = |stack| match names.node(stack) {
         Some(node) => {
-            let frame = &frames.distinct[frames.place(node.frame) as usize];
-            (simple_name(frame).to_owned(), frame.file.to_string())
+            let innermost = frames.places(node.frame).last().expect("a frame has a name");
+            let frame = &frames.distinct[*innermost as usize];
+            (simple_name(frame).to_owned(), frame.loaded_from().to_string())
         }
         None => Default::default(),
     };

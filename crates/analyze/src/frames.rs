@@ -1,14 +1,14 @@
 //! Frames with names: what a reader is told of a place in the code, and whose code it is.
 //!
-//! Lines stand in the capture; how a native name is found is in [`crate::symbols`].
+//! Lines of Python stand in the capture; names and lines of native code, if they are not embedded in it, come from
+//! [`crate::symbols`].
 
 use crate::names::Names;
-use crate::sources::Sources;
-use crate::symbols::{self, Symbols};
+use crate::sources::{NativeSources, Sources};
+use crate::symbols::{self, Call, Chain, Request, Settings, Symbols};
 use heaptide_format::capture::FrameDef;
 use heaptide_format::ids::{FrameId, StringId};
 use rustc_hash::FxHashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 /// A place in the code by name. Two instructions of one line are one frame.
@@ -16,8 +16,10 @@ use std::sync::Arc;
 pub struct Frame {
     /// Function, demangled; for a native one without symbol its object and offset, for one nowhere its address.
     pub function: Arc<str>,
-    /// Source file of a Python function, object of a native one; empty if not known.
+    /// Source file, of a native function without one its object; empty if not known.
     pub file: Arc<str>,
+    /// Object that native code is in; empty for Python, and if not known.
+    pub object: Arc<str>,
     /// Line in the file, from 1; 0 if not known.
     pub line: u32,
     /// Whose code it is.
@@ -27,6 +29,13 @@ pub struct Frame {
     /// What stands in that line of the file, without blanks at its ends; `None` if it is not known, or not to be
     /// looked up.
     pub source: Option<Arc<str>>,
+}
+
+impl Frame {
+    /// The file that the program loaded this code from: the object of native code, the source file of Python.
+    pub fn loaded_from(&self) -> &Arc<str> {
+        if self.object.is_empty() { &self.file } else { &self.object }
+    }
 }
 
 /// Whose code a frame is, as far as its file tells.
@@ -95,6 +104,17 @@ fn is_stdlib(file: &str) -> bool {
     directory("/lib/python") || directory("/lib64/python") || (file.contains("/python3") && file.contains(".zip/"))
 }
 
+/// Where names and source lines may be looked up besides the capture.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LookUp<'a> {
+    /// When the run began, in seconds since 1970: files that are newer are not those that ran.
+    pub ran_at: u64,
+    /// Read the program's source files.
+    pub sources: bool,
+    /// Where debug files are, besides the objects; `None`: nowhere.
+    pub symbols: Option<&'a Settings>,
+}
+
 /// Named frames of a capture: those that were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Frames {
@@ -102,22 +122,25 @@ pub struct Frames {
     pub distinct: Vec<Frame>,
     /// What the reader has to know of the names, one sentence each.
     pub notes: Vec<String>,
-    /// By [`FrameId`]: place in `distinct`, or `UNNAMED`.
-    places: Vec<u32>,
+    /// By [`FrameId`]: where in `chains` its frames begin and end; empty for what was not asked for.
+    places: Vec<(u32, u32)>,
+    /// Places in `distinct`, outermost first.
+    chains: Vec<u32>,
 }
 
-const UNNAMED: u32 = u32::MAX;
+/// What stands for the frames that were cut off: an address that no code has.
+const CUT: u64 = 0;
 
 impl Frames {
-    /// Names those frames of a capture for which `wanted` (by [`FrameId`]) is true. Reads the objects of native ones,
-    /// and the source files of Python ones if `sources_of` says when the run began, in seconds since 1970.
-    pub fn resolve(names: &Names, wanted: &[bool], sources_of: Option<u64>) -> Self {
-        let sources = sources_of.map_or(Sources::default(), |ran_at| Sources::of(names, wanted, ran_at));
+    /// Names those frames of a capture for which `wanted` (by [`FrameId`]) is true. Reads the objects of native ones
+    /// whose names the capture does not have itself.
+    pub fn resolve(names: &Names, wanted: &[bool], look_up: &LookUp<'_>) -> Self {
+        let sources = if look_up.sources { Sources::of(names, wanted, look_up.ran_at) } else { Sources::default() };
         let mut resolver = Resolver {
             names,
             texts: FxHashMap::default(),
             known: FxHashMap::default(),
-            frames: Self { places: vec![UNNAMED; names.frames()], ..Self::default() },
+            frames: Self { places: vec![(0, 0); names.frames()], ..Self::default() },
         };
         // By object: two modules of one file are read once.
         let mut native: FxHashMap<Object<'_>, Vec<(FrameId, u64)>> = FxHashMap::default();
@@ -133,43 +156,57 @@ impl Frames {
                     let file = resolver.text(code.file);
                     let kind = FrameKind::of_python(&file);
                     let source = sources.line(code.file, line);
-                    resolver.add(id, Frame { function, file, line, kind, nameless: false, source });
+                    let object = "".into();
+                    resolver.add(id, [Frame { function, file, object, line, kind, nameless: false, source }]);
                 }
                 FrameDef::Native { module, offset } => {
                     let module = names.module(module);
                     native.entry((names.text(module.path), &module.build_id)).or_default().push((id, offset));
                 }
                 FrameDef::Unknown { address } => {
-                    let function = format!("{address:#x}").into();
+                    let function = match address {
+                        CUT => "[native stack cut]".into(),
+                        address => format!("{address:#x}").into(),
+                    };
+                    let [file, object] = ["", ""].map(Arc::from);
                     let kind = FrameKind::Unknown;
-                    let frame = Frame { function, file: "".into(), line: 0, kind, nameless: true, source: None };
-                    resolver.add(id, frame);
+                    resolver.add(id, [Frame { function, file, object, line: 0, kind, nameless: true, source: None }]);
                 }
             }
         }
-        if let [first, others @ ..] = sources.changed.as_slice() {
+        let mut changed = sources.changed;
+        resolver.add_native(native, look_up, &mut changed);
+        changed.sort_unstable();
+        if let [first, others @ ..] = changed.as_slice() {
             let which = match others.len() {
                 0 => format!("{first} has changed since the recording: no lines from it."),
                 more => format!("{first} and {more} more files have changed since the recording: no lines from them."),
             };
-            resolver.frames.notes.push(which);
-        }
-        let mut native: Vec<_> = native.into_iter().collect();
-        native.sort_unstable_by_key(|(module, _)| *module);
-        for ((path, build_id), places) in native {
-            resolver.add_native(path, build_id, &places);
+            resolver.frames.notes.insert(0, which);
         }
         resolver.frames
     }
 
-    /// Where in [`Frames::distinct`] this frame is.
+    /// Where in [`Frames::distinct`] this frame is, outermost first: one place, or several if functions were inlined
+    /// there.
     ///
     /// # Panics
     /// If it was not asked for.
-    pub fn place(&self, id: FrameId) -> u32 {
-        let place = self.places[id.index()];
-        assert_ne!(place, UNNAMED, "frame {} was not asked for", id.0);
-        place
+    pub fn places(&self, id: FrameId) -> &[u32] {
+        let (start, end) = self.range(id);
+        &self.chains[start..end]
+    }
+
+    /// The same as numbers for [`Frames::at`], for a caller who adds to `distinct` meanwhile.
+    pub(crate) fn range(&self, id: FrameId) -> (usize, usize) {
+        let (start, end) = self.places[id.index()];
+        assert_ne!(start, end, "frame {} was not asked for", id.0);
+        (start as usize, end as usize)
+    }
+
+    /// The place in `distinct` with this number.
+    pub(crate) fn at(&self, number: usize) -> u32 {
+        self.chains[number]
     }
 }
 
@@ -187,7 +224,7 @@ type Object<'a> = (&'a str, &'a [u8]);
 /// one function whose name is a megabyte.
 const MOST_NAME_BYTES: usize = 1024;
 
-fn shortened(text: &str) -> Arc<str> {
+pub(crate) fn shortened(text: &str) -> Arc<str> {
     if text.len() <= MOST_NAME_BYTES {
         return text.into();
     }
@@ -200,36 +237,88 @@ impl Resolver<'_> {
         self.texts.entry(id).or_insert_with(|| shortened(self.names.text(id))).clone()
     }
 
-    fn add(&mut self, id: FrameId, frame: Frame) {
-        let next = self.frames.distinct.len() as u32;
-        let place = *self.known.entry(frame).or_insert_with_key(|frame| {
-            self.frames.distinct.push(frame.clone());
-            next
-        });
-        self.frames.places[id.index()] = place;
+    /// Gives a frame its names, outermost first; at least one.
+    fn add(&mut self, id: FrameId, frames: impl IntoIterator<Item = Frame>) {
+        let start = self.frames.chains.len() as u32;
+        for frame in frames {
+            let next = self.frames.distinct.len() as u32;
+            let place = *self.known.entry(frame).or_insert_with_key(|frame| {
+                self.frames.distinct.push(frame.clone());
+                next
+            });
+            self.frames.chains.push(place);
+        }
+        self.frames.places[id.index()] = (start, self.frames.chains.len() as u32);
     }
 
-    fn add_native(&mut self, path: &str, build_id: &[u8], places: &[(FrameId, u64)]) {
-        let file = shortened(path);
-        let base = file.rsplit('/').next().unwrap_or(&file).to_owned();
-        let offsets: Vec<u64> = places.iter().map(|(_, offset)| *offset).collect();
-        let found = match symbols::functions_at(Path::new(path), build_id, &offsets) {
-            Symbols::Found(found) => found,
-            Symbols::Changed => {
-                self.frames.notes.push(format!("{file} has changed since the recording: no names from it."));
-                Vec::new()
+    /// Names the frames of native objects; `changed` gets the source files that are no longer those that were compiled.
+    fn add_native(
+        &mut self,
+        objects: FxHashMap<Object<'_>, Vec<(FrameId, u64)>>,
+        look_up: &LookUp<'_>,
+        changed: &mut Vec<String>,
+    ) {
+        let mut objects: Vec<_> = objects.into_iter().collect();
+        objects.sort_unstable_by_key(|(object, _)| *object);
+        let mut requests = Vec::new();
+        for ((path, build_id), places) in &objects {
+            let unnamed = places.iter().filter(|(id, _)| self.names.embedded(*id).is_none());
+            let offsets: Vec<u64> = unnamed.map(|(_, offset)| *offset).collect();
+            if !offsets.is_empty() {
+                let (path, build_id) = ((*path).to_owned(), build_id.to_vec());
+                requests.push(Request { path, build_id, ran_at: look_up.ran_at, offsets });
             }
-            Symbols::Missing => Vec::new(),
-        };
-        let mut found = found.into_iter();
-        for (id, offset) in places {
-            let symbol = found.next().flatten();
-            let nameless = symbol.is_none();
-            let function = symbol.unwrap_or_else(|| format!("{base}+{offset:#x}")).into();
-            let kind = FrameKind::Native;
-            self.add(*id, Frame { function, file: file.clone(), line: 0, kind, nameless, source: None });
         }
+        let answers = symbols::resolve(requests, look_up.symbols.unwrap_or(&Settings::default()));
+        let mut answers = answers.into_iter();
+        let mut sources = NativeSources::new(look_up.sources.then_some(look_up.ran_at));
+        for ((path, _), places) in objects {
+            let object = shortened(path);
+            let unnamed = places.iter().any(|(id, _)| self.names.embedded(*id).is_none());
+            let answer = if unnamed { answers.next() } else { None };
+            let mut found = match answer {
+                Some(Symbols::Found(chains)) => chains,
+                Some(Symbols::Changed) => {
+                    self.frames.notes.push(format!("{object} has changed since the recording: no names from it."));
+                    Vec::new()
+                }
+                Some(Symbols::Slow) => {
+                    self.frames.notes.push(format!("{object} took too long to read: no names from it."));
+                    Vec::new()
+                }
+                Some(Symbols::Missing) | None => Vec::new(),
+            }
+            .into_iter();
+            for (id, offset) in places {
+                let chain: Chain = match self.names.embedded(id) {
+                    Some(calls) => calls.to_vec(),
+                    None => found.next().unwrap_or_default(),
+                };
+                if chain.is_empty() {
+                    self.add(id, [nameless(&object, offset)]);
+                } else {
+                    self.add(id, chain.into_iter().map(|call| named(call, &object, &mut sources)));
+                }
+            }
+        }
+        changed.extend(sources.changed());
     }
+}
+
+/// A function of a native object.
+fn named(call: Call, object: &Arc<str>, sources: &mut NativeSources) -> Frame {
+    let source = sources.line(&call.file, call.line);
+    let file = if call.file.is_empty() { object.clone() } else { call.file };
+    let (object, kind) = (object.clone(), FrameKind::Native);
+    Frame { function: call.function, file, object, line: call.line, kind, nameless: false, source }
+}
+
+/// A place in a native object, by its offset.
+fn nameless(object: &Arc<str>, offset: u64) -> Frame {
+    let base = object.rsplit('/').next().unwrap_or(object);
+    let function = format!("{base}+{offset:#x}").into();
+    let (file, object, kind) = (object.clone(), object.clone(), FrameKind::Native);
+    Frame { function, file, object, line: 0, kind, nameless: true, source: None }
 }
 
 #[cfg(test)]

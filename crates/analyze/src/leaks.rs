@@ -91,7 +91,7 @@ impl Trace {
 
 /// Whether a native frame is of the interpreter or of what every program is linked to.
 fn is_runtime(frame: &Frame) -> bool {
-    let name = base_name(&frame.file);
+    let name = base_name(frame.loaded_from());
     ["python", "libpython", "libc.", "libc-", "ld-", "ld.", "libpthread", "libdl", "libm.", "[vdso]"]
         .iter()
         .any(|start| name.starts_with(start))

@@ -2,9 +2,13 @@
 //!
 //! What they mean to a reader (function, line, kind of code) is in [`crate::frames`].
 
-use heaptide_format::capture::ReadError;
+use crate::frames::shortened;
+use crate::symbols::{Call, Chain};
 use heaptide_format::capture::definitions::{CodeDef, Definitions, FrameDef, ImageDef, ModuleDef, NodeDef, ThreadDef};
+use heaptide_format::capture::{NativeNames, ReadError};
 use heaptide_format::ids::{CodeId, FrameId, ImageIndex, ModuleId, StackId, StringId, ThreadIndex};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
 
 /// All definitions of a capture so far.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +21,14 @@ pub struct Names {
     images: Vec<ImageDef>,
     threads: Vec<ThreadDef>,
     thread_names: Vec<(ThreadIndex, StringId)>,
+    embedded: Embedded,
+}
+
+/// Names of native frames that stand in the capture.
+#[derive(Clone, Debug, Default)]
+struct Embedded {
+    modules: FxHashSet<ModuleId>,
+    chains: FxHashMap<FrameId, Chain>,
 }
 
 impl Names {
@@ -40,6 +52,48 @@ impl Names {
         self.threads.extend(more.threads);
         self.thread_names.extend(more.thread_names);
         Ok(())
+    }
+
+    /// Takes in embedded names, once all definitions are there.
+    ///
+    /// # Errors
+    /// [`ReadError::BadBlock`] if a number in them leads nowhere, or not to a native frame; nothing is then taken in.
+    pub fn embed(&mut self, names: &NativeNames, offset: u64) -> Result<(), ReadError> {
+        let text = |place: u32| (place as usize) < names.strings.len();
+        let native = |frame: FrameId| matches!(self.frames.get(frame.index()), Some(FrameDef::Native { .. }));
+        let sound = names.modules.iter().all(|module| module.index() < self.modules.len())
+            && names.frames.iter().all(|frame| {
+                native(frame.frame) && frame.calls.iter().all(|call| text(call.function) && text(call.file))
+            });
+        if !sound {
+            return Err(ReadError::BadBlock { offset, what: "a name of a native frame that is not there".into() });
+        }
+        let strings: Vec<Arc<str>> = names.strings.iter().map(|text| shortened(text)).collect();
+        self.embedded.modules.extend(&names.modules);
+        for frame in &names.frames {
+            let calls = frame.calls.iter().map(|call| Call {
+                function: strings[call.function as usize].clone(),
+                file: strings[call.file as usize].clone(),
+                line: call.line,
+            });
+            self.embedded.chains.insert(frame.frame, calls.collect());
+        }
+        Ok(())
+    }
+
+    /// The functions at the place of a native frame, outermost first, as the capture itself names them: `None` if it says
+    /// nothing of the frame's object, empty if there is no name to be had.
+    pub fn embedded(&self, id: FrameId) -> Option<&[Call]> {
+        let FrameDef::Native { module, .. } = self.frame(id) else { return None };
+        match self.embedded.chains.get(&id) {
+            Some(chain) => Some(chain),
+            None => self.embedded.modules.contains(&module).then_some(&[]),
+        }
+    }
+
+    /// Whether any native names are embedded.
+    pub fn has_embedded(&self) -> bool {
+        !self.embedded.modules.is_empty()
     }
 
     /// What in `more` is referred to but not there.

@@ -31,8 +31,11 @@ pub struct Owner {
 pub fn owners(frames: &[Frame]) -> Vec<Owner> {
     let root = common_directory(frames);
     let mut known: FxHashMap<(&str, FrameKind), Owner> = FxHashMap::default();
-    let owner = |frame: &'_ Frame| owner(&frame.file, frame.kind, &root);
-    frames.iter().map(|frame| known.entry((&frame.file, frame.kind)).or_insert_with(|| owner(frame)).clone()).collect()
+    let owner = |frame: &'_ Frame| owner(frame.loaded_from(), frame.kind, &root);
+    frames
+        .iter()
+        .map(|frame| known.entry((frame.loaded_from(), frame.kind)).or_insert_with(|| owner(frame)).clone())
+        .collect()
 }
 
 /// The directory, with its last slash, that all absolute files of the user's own are in; empty without any.

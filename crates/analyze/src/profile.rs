@@ -4,8 +4,9 @@
 
 use crate::call_tree::{CallTree, NodeId};
 use crate::error::CaptureError;
-use crate::frames::{Frame, FrameKind, Frames};
+use crate::frames::{Frame, FrameKind, Frames, LookUp};
 use crate::reader::{Capture, Progress};
+use crate::symbols::Settings;
 use heaptide_format::capture::summary::{Amount, Row};
 use heaptide_format::ids::{ImageIndex, Nanos, StackId};
 use rustc_hash::FxHashMap;
@@ -59,7 +60,7 @@ impl std::ops::AddAssign for Amounts {
 
 /// What to look at.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Only this process; its peak is then its own, not its part in that of the whole tree. `None`: all processes.
     pub pid: Option<u32>,
     /// Temporary is what was freed with at most so many other allocations of its thread between. Up to 1 is in the
@@ -68,11 +69,13 @@ pub struct Options {
     /// Read the program's Python source files: for the lines of frames, and for the classes of methods of versions
     /// before 3.11. The files are those the capture names.
     pub sources: bool,
+    /// Where names of native code are looked for besides the capture and the objects; `None`: nowhere.
+    pub symbols: Option<&'a Settings>,
 }
 
-impl Default for Options {
+impl Default for Options<'_> {
     fn default() -> Self {
-        Self { pid: None, temporary_within: 1, sources: false }
+        Self { pid: None, temporary_within: 1, sources: false, symbols: None }
     }
 }
 
@@ -104,7 +107,11 @@ impl Profile {
     ///
     /// # Errors
     /// [`CaptureError::NoSuchProcess`]; [`CaptureError::NoEvents`] if a replay is needed and cannot be.
-    pub fn of(capture: &Capture, options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Self, CaptureError> {
+    pub fn of(
+        capture: &Capture,
+        options: &Options<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, CaptureError> {
         let images = capture.images_of(options.pid)?;
         let peak_image = options.pid.and_then(|_| image_of_highest_peak(capture, &images));
         let replayed = match options.temporary_within {
@@ -125,7 +132,7 @@ impl Profile {
             let amounts = Amounts([peak, row.leaked, row.allocated, temporary]);
             rows.push(StackAmounts { stack: row.stack, in_python, amounts });
         }
-        let mut profile = Self::joined(capture, &rows, options.sources);
+        let mut profile = Self::joined(capture, &rows, options);
         profile.python = images.iter().filter_map(|image| capture.names.image(*image)).any(|image| image.python != 0);
         profile.peak_at = match peak_image.and_then(|image| capture.account.images.get(image.index())) {
             Some(image) => image.peak_at,
@@ -134,7 +141,7 @@ impl Profile {
         Ok(profile)
     }
 
-    fn joined(capture: &Capture, rows: &[StackAmounts], sources: bool) -> Self {
+    fn joined(capture: &Capture, rows: &[StackAmounts], options: &Options<'_>) -> Self {
         let names = &capture.names;
         let mut wanted_stacks = vec![false; names.stacks() + 1];
         let mut wanted_frames = vec![false; names.frames()];
@@ -149,7 +156,12 @@ impl Profile {
                 stack = node.parent;
             }
         }
-        let mut frames = Frames::resolve(names, &wanted_frames, sources.then_some(capture.run.started_unix));
+        let look_up = LookUp { ran_at: capture.run.started_unix, sources: options.sources, symbols: options.symbols };
+        let mut frames = Frames::resolve(names, &wanted_frames, &look_up);
+        if capture.damaged_names {
+            frames.notes.push("names of native functions that are embedded in the capture are damaged.".into());
+        }
+        let mut inlined_left = names.stacks().saturating_mul(16).saturating_add(1 << 20);
         let mut tree = CallTree::default();
         let mut startup = Startup::default();
         // Parents have smaller numbers, so they are placed before their children ask for them.
@@ -158,11 +170,20 @@ impl Profile {
             if let Some(node) = names.node(stack)
                 && wanted_stacks[stack.index()]
             {
-                let parent = places[node.parent.index()];
-                let frame = startup.owner(parent, frames.place(node.frame), &mut frames.distinct);
-                let place = tree.insert(parent, frame);
-                startup.note(place, parent, &frames.distinct[frame as usize]);
-                places[stack.index()] = Some(place);
+                let mut place = places[node.parent.index()];
+                let (from, mut to) = frames.range(node.frame);
+                match inlined_left.checked_sub(to - from - 1) {
+                    Some(left) => inlined_left = left,
+                    // More than any program inlines: names that were made up to fill memory.
+                    None => to = from + 1,
+                }
+                for level in from..to {
+                    let frame = startup.owner(place, frames.at(level), &mut frames.distinct);
+                    let inner = tree.insert(place, frame);
+                    startup.note(inner, place, &frames.distinct[frame as usize]);
+                    place = Some(inner);
+                }
+                places[stack.index()] = place;
             }
         }
         let nodes = tree.nodes().len();
@@ -317,7 +338,15 @@ pub(crate) mod tests {
     /// A Python frame.
     pub(crate) fn python(function: &str, file: &str, line: u32) -> Frame {
         let kind = FrameKind::of_python(file);
-        Frame { function: function.into(), file: file.into(), line, kind, nameless: false, source: None }
+        Frame {
+            function: function.into(),
+            file: file.into(),
+            object: "".into(),
+            line,
+            kind,
+            nameless: false,
+            source: None,
+        }
     }
 
     /// A native frame.
@@ -325,6 +354,7 @@ pub(crate) mod tests {
         Frame {
             function: function.into(),
             file: file.into(),
+            object: file.into(),
             line: 0,
             kind: FrameKind::Native,
             nameless: false,

@@ -13,7 +13,9 @@ use crate::tally::Account;
 use crate::timeline::Timeline;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::summary::{Amount, Footer, Sample};
-use heaptide_format::capture::{BlockKind, BlockRead, Definitions, ReadError, RunInfo, Samples, Version, decode_meta};
+use heaptide_format::capture::{
+    BlockKind, BlockRead, Definitions, NativeNames, ReadError, RunInfo, Samples, Version, decode_meta,
+};
 use heaptide_format::ids::{ImageIndex, StackId};
 use std::path::Path;
 
@@ -34,6 +36,8 @@ pub struct Capture {
     pub status: Option<i32>,
     /// Where and why the readable part ends, if that is before the end of the recording.
     pub ends_early: Option<EndsEarly>,
+    /// Names of native functions that are embedded in the capture are damaged, and not used.
+    pub damaged_names: bool,
     source: Source,
 }
 
@@ -134,7 +138,13 @@ impl Capture {
                 parts.definitions(&block)?;
             }
         }
+        let named = footer.index.iter().filter(|entry| entry.kind == BlockKind::NativeNames as u8);
+        let named: Vec<u64> = named.map(|entry| entry.offset).collect();
         parts.answer(footer, offset)?;
+        for offset in named {
+            let content = source.block(offset, &mut buffer).and_then(|block| parts.native_names(&block));
+            parts.embed(content, offset);
+        }
         Ok(Some(parts))
     }
 
@@ -145,6 +155,8 @@ impl Capture {
         let mut timeline = Timeline::default();
         let mut offset = HEADER_BYTES as u64;
         let mut buffer = Vec::new();
+        // To be understood when all definitions are there.
+        let mut names = Vec::new();
         let reason = loop {
             if offset == source.len() {
                 break Reason::NoFooter;
@@ -159,6 +171,7 @@ impl Capture {
                         samples.points.into_iter().for_each(|point| timeline.push(point));
                     }
                     Some(BlockKind::Footer) => return parts.meta(&block).map(|footer| (block.bytes, Some(footer))),
+                    Some(BlockKind::NativeNames) => names.push((parts.native_names(&block), offset)),
                     None => {}
                 }
                 Ok((block.bytes, None))
@@ -166,6 +179,7 @@ impl Capture {
             match stepped {
                 Ok((bytes, Some(footer))) => match parts.answer(footer, offset) {
                     Ok(()) => {
+                        names.into_iter().for_each(|(content, offset)| parts.embed(content, offset));
                         let offset = offset + bytes;
                         let reason = Reason::Read(ReadError::Truncated { offset, inside: "the trailer" });
                         parts.ends_early = Some(EndsEarly { offset, reason, complete: true });
@@ -187,6 +201,7 @@ impl Capture {
             }
             .into());
         }
+        names.into_iter().for_each(|(content, offset)| parts.embed(content, offset));
         parts.timeline = timeline.into_points();
         parts.account = replay.finish();
         parts.account.totals.peak_rss = parts.timeline.iter().map(|sample| sample.rss).max().unwrap_or(0);
@@ -271,6 +286,7 @@ struct Parts {
     timeline: Vec<Sample>,
     status: Option<i32>,
     ends_early: Option<EndsEarly>,
+    damaged_names: bool,
     budget: MetadataBudget,
 }
 
@@ -284,6 +300,7 @@ impl Parts {
             timeline: Vec::new(),
             status: None,
             ends_early: None,
+            damaged_names: false,
             budget: MetadataBudget::of(source),
         }
     }
@@ -297,6 +314,7 @@ impl Parts {
             timeline: self.timeline,
             status: self.status,
             ends_early: self.ends_early,
+            damaged_names: self.damaged_names,
             source,
         }
     }
@@ -319,6 +337,23 @@ impl Parts {
             }
         }
         Ok(())
+    }
+
+    /// The content of a native names block.
+    fn native_names(&mut self, block: &BlockRead<'_>) -> Result<NativeNames, CaptureError> {
+        if block.kind != Some(BlockKind::NativeNames) {
+            let what = "the index calls it native names, but it is not".into();
+            return Err(ReadError::BadBlock { offset: block.offset, what }.into());
+        }
+        self.meta(block)
+    }
+
+    /// Takes in what was read of a native names block. A figure never depends on one, so one that is damaged is as if it
+    /// were not there, but for a note.
+    fn embed(&mut self, content: Result<NativeNames, CaptureError>, offset: u64) {
+        if content.and_then(|content| Ok(self.names.embed(&content, offset)?)).is_err() {
+            self.damaged_names = true;
+        }
     }
 
     /// Takes in the footer, whose block is at byte `offset`.

@@ -8,7 +8,7 @@ use crate::source::Source;
 use heaptide_format::capture::events::KeyframeImage;
 use heaptide_format::capture::header::{HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, EventReader, Footer, ReadError, RunInfo, Samples, Version,
+    BlockKind, BlockRead, Definitions, EventReader, Footer, NativeNames, ReadError, RunInfo, Samples, Version,
 };
 
 /// The content of a block.
@@ -26,6 +26,8 @@ pub enum Record<'a> {
     Keyframe(KeyframeImage),
     /// Points of the timeline.
     Samples(Samples),
+    /// Embedded names of native frames.
+    NativeNames(NativeNames),
     /// Index and summary.
     Footer(Box<Footer>),
     /// A block of a kind that only newer versions know.
@@ -111,6 +113,7 @@ fn show<E>(
         }
         Some(BlockKind::Samples) => visit(Record::Samples(budget.meta::<Samples>(block)?)),
         Some(BlockKind::Footer) => visit(Record::Footer(Box::new(budget.meta(block)?))),
+        Some(BlockKind::NativeNames) => visit(Record::NativeNames(budget.meta(block)?)),
         None => visit(Record::Unknown),
     }
 }

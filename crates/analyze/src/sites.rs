@@ -181,8 +181,8 @@ pub fn by_module(profile: &Profile, metric: Metric) -> Vec<(String, Amount)> {
         .frames
         .iter()
         .map(|frame| {
-            *files.entry((&*frame.file, frame.kind)).or_insert_with(|| {
-                names.push(module_of(frame.kind, &frame.file));
+            *files.entry((&**frame.loaded_from(), frame.kind)).or_insert_with(|| {
+                names.push(module_of(frame.kind, frame.loaded_from()));
                 names.len() - 1
             })
         })

@@ -1,4 +1,4 @@
-//! Source lines of Python frames, and the class of a method where only the source tells: read from the files when a
+//! Source lines of frames, and the class of a Python method where only the source tells: read from the files when a
 //! report is made, if they are still those that ran.
 //!
 //! A capture names any file it likes, so what is read is only what can be Python source: a regular file that is called
@@ -9,6 +9,7 @@ use crate::python::QualifiedNames;
 use heaptide_format::capture::definitions::{CodeDef, FrameDef};
 use heaptide_format::ids::{FrameId, StringId};
 use rustc_hash::FxHashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -100,6 +101,50 @@ impl Sources {
     }
 }
 
+/// Source lines of native code, read file by file as they are asked for.
+#[derive(Debug)]
+pub struct NativeSources {
+    /// `None`: no file is read.
+    ran_at: Option<u64>,
+    files: FxHashMap<Arc<str>, SourceFile>,
+}
+
+impl NativeSources {
+    /// Nothing is read yet. `ran_at` is when the run began, in seconds since 1970; `None`: nothing is to be read.
+    pub fn new(ran_at: Option<u64>) -> Self {
+        Self { ran_at, files: FxHashMap::default() }
+    }
+
+    /// What stands in this line of this file, by its absolute path, if it is source and as old as the run.
+    pub fn line(&mut self, file: &Arc<str>, line: u32) -> Option<Arc<str>> {
+        let ran_at = self.ran_at?;
+        if line == 0 || !file.starts_with('/') {
+            return None;
+        }
+        let source = self.files.entry(file.clone()).or_insert_with(|| {
+            let path = Path::new(&**file);
+            let known = path.extension().and_then(OsStr::to_str).is_some_and(|ending| NATIVE_ENDINGS.contains(&ending));
+            if known { read_known(path, ran_at).unwrap_or(SourceFile::Missing) } else { SourceFile::Missing }
+        });
+        match source {
+            SourceFile::Read(text) => text.shown(line),
+            SourceFile::Changed | SourceFile::Missing => None,
+        }
+    }
+
+    /// The files asked for that are newer than the run.
+    pub fn changed(self) -> impl Iterator<Item = String> {
+        let changed = self.files.into_iter().filter(|(_, source)| matches!(source, SourceFile::Changed));
+        changed.map(|(file, _)| file.to_string())
+    }
+}
+
+/// How files of source are called from which machine code is made. No other file is read, whatever a foreign capture names.
+const NATIVE_ENDINGS: [&str; 32] = [
+    "c", "cc", "cpp", "cxx", "c++", "C", "h", "hh", "hpp", "hxx", "h++", "ipp", "tcc", "inl", "inc", "rs", "pyx",
+    "pxd", "pxi", "f", "F", "f90", "F90", "f95", "go", "zig", "swift", "m", "mm", "cu", "cuh", "S",
+];
+
 /// A source file, or why there is none.
 #[derive(Clone, Debug)]
 pub enum SourceFile {
@@ -131,23 +176,29 @@ impl SourceFile {
 }
 
 fn try_read(path: &Path, ran_at: u64) -> Option<SourceFile> {
-    // Before it is opened: a FIFO would wait for a writer. Files of /proc have no length, and may wait as well.
-    let metadata = path.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() == 0 || metadata.len() > MOST_BYTES {
-        return None;
-    }
-    let mut file = File::open(path).ok()?;
-    let mut start = [0; 128];
     let known = path.extension().is_some_and(|extension| extension == "py" || extension == "pyw");
-    let mut bytes = Vec::new();
     if !known {
+        path.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() > 0)?;
+        let mut file = File::open(path).ok()?;
+        let mut start = [0; 128];
         let count = file.read(&mut start).ok()?;
         let first_line = start[..count].split(|byte| *byte == b'\n').next().unwrap_or_default();
         if !first_line.starts_with(b"#!") || !first_line.windows(6).any(|word| word == b"python") {
             return None;
         }
-        bytes.extend_from_slice(&start[..count]);
     }
+    read_known(path, ran_at)
+}
+
+/// Reads a file that is called as source is.
+fn read_known(path: &Path, ran_at: u64) -> Option<SourceFile> {
+    // Before it is opened: a FIFO would wait for a writer. Files of /proc have no length, and may wait as well.
+    let metadata = path.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() == 0 || metadata.len() > MOST_BYTES {
+        return None;
+    }
+    let file = File::open(path).ok()?;
+    let mut bytes = Vec::new();
     let written = metadata.modified().ok()?.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     if written > ran_at {
         return Some(SourceFile::Changed);

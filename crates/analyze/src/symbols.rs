@@ -1,113 +1,377 @@
-//! Names of native functions, from the symbol tables of the objects they are in.
+//! Names of native functions: from the debug information of the objects they are in, else from their symbol tables.
 //!
-//! An object is read when something in it is asked for, piece by piece: its symbol table and their names, never its
-//! code. Lines of native code and separate debug files are not looked for here.
+//! In: objects, by path and build id, and places in them. Out: for each place the functions that stand there, one inlined
+//! into the other, with file and line as far as they are known. A name is right or missing: an object that is not the one
+//! that ran names nothing. Where things are looked for on this machine says the caller ([`Settings`]); what is embedded in
+//! a capture is in [`crate::names`].
 
-use object::read::elf::{ElfFile, FileHeader, ProgramHeader as _};
-use object::{Endianness, FileKind, Object, ObjectSymbol, ReadCache, ReadRef, SymbolKind, elf};
-use std::fs::File;
-use std::path::Path;
+mod cache;
+mod debug_files;
+mod demangle;
+mod dwarf;
+mod object_file;
+mod table;
+
+pub use debug_files::hex;
+pub use demangle::demangled;
+
+use crate::frames::shortened;
+use cache::{Entry, Made};
+use debug_files::DebugFile;
+use demangle::is_mangled;
+use dwarf::Level;
+use object::Object as _;
+use object_file::{Mapped, build_id};
+use rustc_hash::FxHashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// Where names are looked for besides the objects themselves. By default nowhere.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// Directories of separate debug files, as gdb's `debug-file-directory`.
+    pub debug_directories: Vec<PathBuf>,
+    /// Where names that were found are kept; `None`: nowhere.
+    pub cache: Option<PathBuf>,
+    /// Who fetches debug files that are not on this machine; `None`: nobody.
+    pub download: Option<Arc<dyn Download>>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { debug_directories, cache, download } = self;
+        write!(f, "Settings {{ {debug_directories:?}, {cache:?}, download: {} }}", download.is_some())
+    }
+}
+
+/// Who fetches debug files.
+pub trait Download: Send + Sync {
+    /// The path of the debug file with this build id, which is that of the object at `object`; `None` if it is not to be
+    /// had. May take long; is called by several threads.
+    fn debug_file(&self, build_id: &[u8], object: &str) -> Option<PathBuf>;
+}
+
+/// An object and the places in it that are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its path.
+    pub path: String,
+    /// Build id of what ran; empty if it had none.
+    pub build_id: Vec<u8>,
+    /// When the run began, in seconds since 1970: what has no build id and is newer is not what ran.
+    pub ran_at: u64,
+    /// Return addresses, as byte offsets in the file.
+    pub offsets: Vec<u64>,
+}
+
+/// One function at a place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Call {
+    /// Its name, demangled.
+    pub function: Arc<str>,
+    /// Its source file; empty if not known.
+    pub file: Arc<str>,
+    /// The line there, from 1: of the place itself in the last function, in the others of the next one's call. 0 if not
+    /// known.
+    pub line: u32,
+}
+
+/// The functions at a place, outermost first: all but the first are inlined. Empty if no name is known.
+pub type Chain = Vec<Call>;
 
 /// What an object says about places in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Symbols {
-    /// The function of each place asked for, demangled; `None` where it has no symbol.
-    Found(Vec<Option<String>>),
-    /// The file is there but not the one that was loaded: its build id is another.
+    /// For each place asked for.
+    Found(Vec<Chain>),
+    /// The file is there but not the one that was loaded.
     Changed,
     /// The file is not there, or no object.
     Missing,
+    /// Reading it took too long, see [`MOST_WAIT`].
+    Slow,
 }
 
-/// The functions that hold these places: return addresses, as byte offsets in the file at `path`. `build_id` is that
-/// of the object that ran, empty if not known. Costs one pass over the object's symbols, however many places.
-pub fn functions_at(path: &Path, build_id: &[u8], offsets: &[u64]) -> Symbols {
-    // A path in a capture can name anything: a FIFO would wait for ever.
-    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
-    let Some(file) = is_file.then(|| File::open(path).ok()).flatten() else { return Symbols::Missing };
-    let cache = ReadCache::new(file);
-    match FileKind::parse(&cache) {
-        Ok(FileKind::Elf64) => in_elf::<elf::FileHeader64<Endianness>, _>(&cache, build_id, offsets),
-        Ok(FileKind::Elf32) => in_elf::<elf::FileHeader32<Endianness>, _>(&cache, build_id, offsets),
-        _ => Symbols::Missing,
+/// Longest time without an object being done with. One of gigabytes takes some ten seconds; a damaged one could take for
+/// ever.
+pub const MOST_WAIT: Duration = Duration::from_secs(120);
+
+/// Most threads that read objects.
+const MOST_THREADS: usize = 8;
+
+/// Bytes of stack of each. Debug information is followed [`dwarf`]'s number of levels deep, mangled names some hundred.
+const STACK_BYTES: usize = 16 << 20;
+
+/// What the objects say, in the order of the requests. Costs a pass over each object's symbols and the units of its debug
+/// information that the places are in, however many places; and what fetching debug files takes.
+pub fn resolve(requests: Vec<Request>, settings: &Settings) -> Vec<Symbols> {
+    if requests.is_empty() {
+        return Vec::new();
     }
+    let count = requests.len();
+    let requests = Arc::new(requests);
+    // Debug files first: fetching may take as long as it takes.
+    let (sender, receiver) = mpsc::channel();
+    let (wanted, how) = (Arc::clone(&requests), settings.clone());
+    in_threads(count, move |place| {
+        let _ = sender.send((place, Prepared::of(&wanted[place], &how)));
+    });
+    let mut prepared: Vec<Option<Prepared>> = (0..count).map(|_| None).collect();
+    for (place, one) in receiver {
+        prepared[place] = Some(one);
+    }
+    let mut answers = vec![Symbols::Missing; count];
+    let mut left = Vec::new();
+    for (place, one) in prepared.into_iter().enumerate() {
+        match one {
+            Some(Prepared::Answered(symbols)) => answers[place] = symbols,
+            Some(Prepared::Open(work)) => left.push((place, work)),
+            // No thread could be started.
+            None => answers[place] = Symbols::Slow,
+        }
+    }
+    // The largest first, so that no thread ends long after the others.
+    left.sort_by_key(|(_, work)| std::cmp::Reverse(work.mapped.bytes().len()));
+    let places: Vec<usize> = left.iter().map(|(place, _)| *place).collect();
+    let (sender, receiver) = mpsc::channel();
+    let how = settings.clone();
+    in_threads(left.len(), move |index| {
+        let (place, work) = &left[index];
+        let _ = sender.send((*place, work.answer(&requests[*place], &how)));
+    });
+    for place in places {
+        answers[place] = Symbols::Slow;
+    }
+    // Threads that do not come to an end are left behind.
+    while let Ok((place, symbols)) = receiver.recv_timeout(MOST_WAIT) {
+        answers[place] = symbols;
+    }
+    if let Some(directory) = &settings.cache {
+        cache::prune(directory);
+    }
+    answers
 }
 
-fn in_elf<'d, H, R>(data: R, build_id: &[u8], offsets: &[u64]) -> Symbols
-where
-    H: FileHeader<Endian = Endianness>,
-    R: ReadRef<'d>,
-{
-    let Ok(object) = ElfFile::<H, R>::parse(data) else { return Symbols::Missing };
-    if !build_id.is_empty() && matches!(object.build_id(), Ok(Some(found)) if found != build_id) {
-        return Symbols::Changed;
-    }
-    // (virtual address, place in `offsets`), in order of address.
-    let mut wanted: Vec<(u64, usize)> = Vec::with_capacity(offsets.len());
-    for (place, offset) in offsets.iter().enumerate() {
-        // One byte back, inside the call: after a call that never returns, the next function begins.
-        if let Some(address) = virtual_address(&object, offset.saturating_sub(1)) {
-            wanted.push((address, place));
-        }
-    }
-    wanted.sort_unstable();
-    // For each wanted address: start and name of the best symbol so far.
-    let mut best: Vec<Option<(u64, &str)>> = vec![None; wanted.len()];
-    for symbol in object.symbols().chain(object.dynamic_symbols()) {
-        if !symbol.is_definition() || !matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Unknown) {
-            continue;
-        }
-        let (start, Some(end)) = (symbol.address(), symbol.address().checked_add(symbol.size().max(1))) else {
-            continue;
-        };
-        let from = wanted.partition_point(|(address, _)| *address < start);
-        let within = wanted[from..].iter().take_while(|(address, _)| *address < end).count();
-        if within == 0 {
-            continue;
-        }
-        let Ok(name) = symbol.name() else { continue };
-        for best in &mut best[from..from + within] {
-            // The innermost symbol; of several with one address the first, which is .symtab's.
-            if !name.is_empty() && best.is_none_or(|(before, _)| start > before) {
-                *best = Some((start, name));
+/// Calls `work` with each number below `count`, in threads that are not waited for. If none can be started it is dropped.
+fn in_threads(count: usize, work: impl Fn(usize) + Send + Sync + 'static) {
+    let (next, work) = (Arc::new(AtomicUsize::new(0)), Arc::new(work));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(count);
+    for _ in 0..threads {
+        let (next, work) = (Arc::clone(&next), Arc::clone(&work));
+        let run = move || {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                if place >= count {
+                    break;
+                }
+                work(place);
             }
+        };
+        // One is enough.
+        let _ = std::thread::Builder::new().name("symbols".into()).stack_size(STACK_BYTES).spawn(run);
+    }
+}
+
+/// A request, as far as no debug information has to be read for it.
+enum Prepared {
+    Answered(Symbols),
+    Open(Box<Work>),
+}
+
+/// An object that is the one that ran, with places that are not in the cache.
+struct Work {
+    mapped: Mapped,
+    entry: Entry,
+}
+
+impl Prepared {
+    fn of(request: &Request, settings: &Settings) -> Self {
+        let path = Path::new(&request.path);
+        let cached = settings.cache.as_ref().and_then(|directory| cache::read(directory, &request.build_id));
+        let without = |symbols| {
+            // The object is gone, but what ran had the build id of the names.
+            let entry = cached.clone().unwrap_or_default();
+            let any = request.offsets.iter().any(|offset| entry.chains.contains_key(offset));
+            Self::Answered(if any { Symbols::Found(entry.chains_of(&request.offsets)) } else { symbols })
+        };
+        let Some(mapped) = Mapped::open(path) else { return without(Symbols::Missing) };
+        let Some(object) = mapped.object() else { return without(Symbols::Missing) };
+        let id = build_id(&object);
+        let newer = mapped.stamp.modified / 1_000_000_000 > request.ran_at;
+        if id != request.build_id || (id.is_empty() && newer) {
+            return without(Symbols::Changed);
+        }
+        let debug = debug_files_of(path, &object, settings, cached.as_ref().map(|entry| &entry.made));
+        let made = Made { object: Some(mapped.stamp), debug };
+        let entry = match cached {
+            Some(entry) if entry.made == made => entry,
+            _ => Entry { made, chains: FxHashMap::default() },
+        };
+        if request.offsets.iter().all(|offset| entry.chains.contains_key(offset)) {
+            return Self::Answered(Symbols::Found(entry.chains_of(&request.offsets)));
+        }
+        Self::Open(Box::new(Work { mapped, entry }))
+    }
+}
+
+/// The debug file of an object and the one that it shares parts with, if there are such.
+fn debug_files_of(
+    path: &Path,
+    object: &object::File<'_>,
+    settings: &Settings,
+    before: Option<&Made>,
+) -> [Option<DebugFile>; 2] {
+    let directories = &settings.debug_directories;
+    let shared = |path: &Path, object: &object::File<'_>| debug_files::find_shared(path, object, directories);
+    if has_debug_information(object) {
+        return [None, shared(path, object)];
+    }
+    let checked = before.and_then(|made| made.debug[0].as_ref());
+    let id = build_id(object);
+    let fetched = || {
+        let download = settings.download.as_ref().filter(|_| !id.is_empty())?;
+        let path = download.debug_file(id, &path.to_string_lossy())?;
+        debug_files::verified(&path, id, None)
+    };
+    let Some(debug) = debug_files::find(path, object, directories, checked).or_else(fetched) else {
+        return [None, None];
+    };
+    let shared = Mapped::open(&debug.path).and_then(|mapped| shared(&debug.path, &mapped.object()?));
+    [Some(debug), shared]
+}
+
+fn has_debug_information(object: &object::File<'_>) -> bool {
+    object.section_by_name(".debug_info").is_some()
+}
+
+impl Work {
+    /// Names what the cache has no names of, and adds them to it.
+    fn answer(&self, request: &Request, settings: &Settings) -> Symbols {
+        let mut entry = self.entry.clone();
+        let mut wanted: Vec<u64> =
+            request.offsets.iter().copied().filter(|offset| !entry.chains.contains_key(offset)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let chains = self.named(&wanted).unwrap_or_else(|| vec![Chain::new(); wanted.len()]);
+        entry.chains.extend(wanted.into_iter().zip(chains));
+        let found = entry.chains_of(&request.offsets);
+        if let Some(directory) = settings.cache.as_ref().filter(|_| !request.build_id.is_empty()) {
+            cache::write(directory, &request.build_id, &entry);
+        }
+        Symbols::Found(found)
+    }
+
+    fn named(&self, offsets: &[u64]) -> Option<Vec<Chain>> {
+        let object = self.mapped.object()?;
+        let [debug, shared] = self.entry.made.debug.each_ref().map(|file| file.as_ref().and_then(DebugFile::open));
+        let debug = debug.as_ref().and_then(Mapped::object);
+        let shared = shared.as_ref().and_then(Mapped::object);
+        let segments = self.mapped.segments();
+        // One byte back, inside the call: after a call that never returns, the next function begins.
+        let addresses: Vec<Option<u64>> =
+            offsets.iter().map(|offset| segments.address(offset.saturating_sub(1))).collect();
+        let mut sorted: Vec<u64> = addresses.iter().copied().flatten().collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let objects: Vec<&object::File<'_>> = std::iter::once(&object).chain(&debug).collect();
+        let symbols = table::names_of(&objects, &sorted);
+        let sections = dwarf::Sections::of(debug.as_ref().unwrap_or(&object), shared.as_ref());
+        let lookup = sections.as_ref().and_then(dwarf::Sections::lookup);
+        let mut texts = Texts::default();
+        let chains: Vec<Chain> = sorted
+            .iter()
+            .zip(symbols)
+            .map(|(address, symbol)| match &lookup {
+                Some(lookup) => lookup.levels(*address, |levels| texts.chain(levels, symbol)),
+                None => texts.chain(&[], symbol),
+            })
+            .collect();
+        let chain = |address: &Option<u64>| {
+            let place = sorted.binary_search(address.as_ref()?).ok()?;
+            Some(chains[place].clone())
+        };
+        Some(addresses.iter().map(|address| chain(address).unwrap_or_default()).collect())
+    }
+}
+
+impl DebugFile {
+    /// The file, if it still is what it was.
+    fn open(&self) -> Option<Mapped> {
+        Mapped::open(&self.path).filter(|mapped| mapped.stamp == self.stamp)
+    }
+}
+
+impl Entry {
+    fn chains_of(&self, offsets: &[u64]) -> Vec<Chain> {
+        offsets.iter().map(|offset| self.chains.get(offset).cloned().unwrap_or_default()).collect()
+    }
+}
+
+/// Texts of an object, each made once.
+#[derive(Default)]
+struct Texts {
+    functions: FxHashMap<String, Arc<str>>,
+    files: FxHashMap<String, Arc<str>>,
+}
+
+impl Texts {
+    /// The functions of a place by what debug information and symbol table say of it.
+    fn chain(&mut self, levels: &[Level<'_>], symbol: Option<&str>) -> Chain {
+        let Some((outermost, inlined)) = levels.split_first() else {
+            return symbol.map(|symbol| self.call(symbol, None, 0)).into_iter().collect();
+        };
+        // Debug information that is only for lines has names without their classes and modules.
+        let plain = |name: &&str| !is_mangled(name);
+        let name = match (outermost.function, symbol.filter(|symbol| is_mangled(symbol))) {
+            (Some(name), Some(symbol)) if plain(&name) => Some(symbol),
+            (Some(name), _) => Some(name),
+            (None, _) => symbol,
+        };
+        let mut chain = Chain::with_capacity(levels.len());
+        chain.extend(name.map(|name| self.call(name, outermost.file, outermost.line)));
+        for level in inlined {
+            // One without name is left out: its caller has the line where it is called.
+            chain.extend(level.function.map(|name| self.call(name, level.file, level.line)));
+        }
+        chain
+    }
+
+    fn call(&mut self, function: &str, file: Option<&str>, line: u32) -> Call {
+        let function = interned(&mut self.functions, function, demangled);
+        let file = interned(&mut self.files, file.unwrap_or(""), normalized);
+        let line = if file.is_empty() { 0 } else { line };
+        Call { function, file, line }
+    }
+}
+
+fn interned(known: &mut FxHashMap<String, Arc<str>>, text: &str, make: impl Fn(&str) -> String) -> Arc<str> {
+    if let Some(made) = known.get(text) {
+        return made.clone();
+    }
+    let made = shortened(&make(text));
+    known.insert(text.to_owned(), made.clone());
+    made
+}
+
+/// A path without `.` and without `..` behind a name: compilers put their directory before whatever they were given.
+/// (Through a link to a directory it may lead elsewhere than before.)
+fn normalized(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "." | "" if !parts.is_empty() => {}
+            ".." if parts.last().is_some_and(|last| !matches!(*last, ".." | "." | "")) => {
+                parts.pop();
+            }
+            // The root's parent is the root.
+            ".." if parts == [""] => {}
+            _ => parts.push(part),
         }
     }
-    let mut found = vec![None; offsets.len()];
-    for ((_, place), best) in wanted.iter().zip(best) {
-        found[*place] = best.map(|(_, name)| demangled(name));
-    }
-    Symbols::Found(found)
-}
-
-/// Where the byte at this offset of the file is loaded, relative to the object's base.
-fn virtual_address<'d, H, R>(object: &ElfFile<'d, H, R>, offset: u64) -> Option<u64>
-where
-    H: FileHeader<Endian = Endianness>,
-    R: ReadRef<'d>,
-{
-    let endian = object.endian();
-    object.elf_program_headers().iter().find_map(|header| {
-        let (start, size) = header.file_range(endian);
-        let inside = header.p_type(endian) == elf::PT_LOAD && offset >= start && offset - start < size;
-        inside.then(|| header.p_vaddr(endian).into().checked_add(offset - start)).flatten()
-    })
-}
-
-/// A symbol's name as its language writes it: Rust without the hash, C++ without the return type.
-pub fn demangled(name: &str) -> String {
-    // glibc marks versions of a symbol by `@`: `memcpy@@GLIBC_2.14`.
-    let bare = name.split_once('@').map_or(name, |(bare, _)| bare);
-    if let Ok(rust) = rustc_demangle::try_demangle(bare) {
-        return format!("{rust:#}");
-    }
-    if bare.starts_with("_Z")
-        && let Ok(symbol) = cpp_demangle::Symbol::new(bare)
-        && let Ok(cpp) = symbol.demangle_with_options(&cpp_demangle::DemangleOptions::new().no_return_type())
-    {
-        return cpp;
-    }
-    bare.to_owned()
+    parts.join("/")
 }
 
 #[cfg(test)]
@@ -115,46 +379,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_shown_as_their_language_writes_them() {
-        assert_eq!(demangled("PyObject_Malloc"), "PyObject_Malloc");
-        assert_eq!(demangled("_ZN3std2io5Write9write_all17h0123456789abcdefE"), "std::io::Write::write_all");
-        assert_eq!(demangled("_RNvCs1234_7mycrate3foo"), "mycrate::foo");
+    fn paths_are_as_short_as_they_can_be() {
+        let cases = [
+            ("/build/glibc/malloc/./malloc/../elf/x.c", "/build/glibc/malloc/elf/x.c"),
+            ("/a//b.c", "/a/b.c"),
+            ("/../a.c", "/a.c"),
+            ("../a/../../b.c", "../../b.c"),
+            ("./a.c", "./a.c"),
+            ("a.c", "a.c"),
+            ("", ""),
+        ];
+        for (path, short) in cases {
+            assert_eq!(normalized(path), short, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_chain_takes_the_better_name_of_two_sources() {
+        let level = |function, line| Level { function, file: Some("/src/a.cc"), line };
+        let mut texts = Texts::default();
+        let mut names = |levels: &[Level<'_>], symbol| -> Vec<(String, u32)> {
+            texts.chain(levels, symbol).into_iter().map(|call| (call.function.to_string(), call.line)).collect()
+        };
+        let outer = level(Some("outer"), 7);
+        assert_eq!(names(&[], None), []);
+        assert_eq!(names(&[], Some("f")), [("f".into(), 0)]);
         assert_eq!(
-            demangled("_ZNSt6vectorIiSaIiEE9push_backERKi"),
-            "std::vector<int, std::allocator<int> >::push_back(int const&)"
+            names(&[outer, level(Some("_ZN1A1fEv"), 9)], Some("_ZN1A5outerEv")),
+            [("A::outer()".into(), 7), ("A::f()".into(), 9)]
         );
-        assert_eq!(demangled("memcpy@@GLIBC_2.14"), "memcpy");
-        assert_eq!(demangled("_Znonsense"), "_Znonsense");
+        assert_eq!(names(&[outer, level(None, 9)], Some("outer.cold")), [("outer".into(), 7)]);
+        assert_eq!(names(&[level(None, 7)], Some("start")), [("start".into(), 7)]);
+        assert_eq!(names(&[level(None, 7)], None), []);
     }
 
     #[test]
     fn what_is_no_object_has_no_symbols() {
-        assert_eq!(functions_at(Path::new("/nowhere/at/all.so"), &[], &[1]), Symbols::Missing);
-        assert_eq!(functions_at(Path::new("/dev/zero"), &[], &[1]), Symbols::Missing);
-        assert_eq!(functions_at(Path::new(file!()), &[], &[1]), Symbols::Missing);
-    }
-
-    /// The test program itself: the place of a function of ours, as an offset in its file.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_function_of_this_program_is_found() {
-        let program = std::env::current_exe().unwrap();
-        let data = std::fs::read(&program).unwrap();
-        let object = ElfFile::<elf::FileHeader64<Endianness>>::parse(&*data).unwrap();
-        let symbol =
-            object.symbols().find(|symbol| symbol.name().is_ok_and(|name| name.contains("functions_at"))).unwrap();
-        let section =
-            object::ObjectSection::file_range(&object.section_by_index(symbol.section_index().unwrap()).unwrap())
-                .unwrap();
-        let section_address =
-            object::ObjectSection::address(&object.section_by_index(symbol.section_index().unwrap()).unwrap());
-        let offset = symbol.address() - section_address + section.0;
-        // The return address just after the last byte still belongs to it, one just at its first does not.
-        let found = functions_at(&program, &[], &[offset + symbol.size(), offset, offset + 1]);
-        let Symbols::Found(found) = found else { panic!("{found:?}") };
-        assert!(found[0].as_ref().unwrap().ends_with("symbols::functions_at"), "{found:?}");
-        assert!(!found[1].as_ref().is_some_and(|name| name.ends_with("symbols::functions_at")), "{found:?}");
-        assert_eq!(found[2], found[0]);
-        assert_eq!(functions_at(&program, &[1, 2, 3], &[offset]), Symbols::Changed);
+        for path in ["/nowhere/at/all.so", "/dev/zero", "/", file!()] {
+            let request = Request { path: path.into(), build_id: vec![1, 2, 3], ran_at: u64::MAX, offsets: vec![1, 2] };
+            assert_eq!(resolve(vec![request], &Settings::default()), [Symbols::Missing]);
+        }
     }
 }

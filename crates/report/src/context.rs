@@ -129,13 +129,17 @@ pub fn frame_and_source(place: &Frame, style: Style) -> String {
     }
 }
 
-/// Where a frame is: `file:line`, or its object; empty if the function's name says it already.
+/// Where a frame is: `file:line`, of native code also the object; empty if the function's name says it already.
 pub fn place(frame: &Frame) -> String {
     if frame.nameless {
         return String::new();
     }
     let file = short_file(frame.kind, &frame.file);
-    if frame.line > 0 { format!("{file}:{}", frame.line) } else { file }
+    let place = if frame.line > 0 { format!("{file}:{}", frame.line) } else { file };
+    match frame.object.is_empty() || frame.object == frame.file {
+        true => place,
+        false => format!("{place} in {}", short_file(frame.kind, &frame.object)),
+    }
 }
 
 /// What follows a frame in a list: where it is, and its source line if that is known.

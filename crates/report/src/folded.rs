@@ -128,6 +128,7 @@ mod tests {
         let frame = Frame {
             function: "a;b\nc".into(),
             file: "/app/x;y.py".into(),
+            object: "".into(),
             line: 7,
             kind: FrameKind::Project,
             nameless: false,

@@ -81,6 +81,9 @@ pub struct JsonFrame<'a> {
     /// `null` if not known.
     line: Option<u32>,
     kind: &'static str,
+    /// Of native code.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    object: &'a str,
     /// What stands in the line, if it was looked up and found.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
@@ -93,6 +96,7 @@ impl<'a> From<&'a Frame> for JsonFrame<'a> {
             file: &frame.file,
             line: (frame.line > 0).then_some(frame.line),
             kind: frame.kind.name(),
+            object: &frame.object,
             source: frame.source.as_deref(),
         }
     }

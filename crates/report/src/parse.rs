@@ -3,7 +3,7 @@
 use crate::units::visible;
 use heaptide_analyze::records::Record;
 use heaptide_format::capture::events::{Event, KeyframeImage};
-use heaptide_format::capture::{Definitions, FrameDef, ReadError};
+use heaptide_format::capture::{Definitions, FrameDef, NamedCall, NativeNames, ReadError};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -69,6 +69,7 @@ impl<'o, W: Write> Printer<'o, W> {
                 }
                 self.line("footer", fields![ "offset": offset, "status": footer.status, "totals": footer.totals ])?;
             }
+            Record::NativeNames(names) => self.native_names(offset, &names)?,
             Record::Unknown => self.line("unknown", fields![ "offset": offset ])?,
         }
         Ok(None)
@@ -123,6 +124,18 @@ impl<'o, W: Write> Printer<'o, W> {
         }
         for (thread, name) in definitions.thread_names {
             self.line("thread_name", fields![ "thread": thread, "name": name ])?;
+        }
+        Ok(())
+    }
+
+    fn native_names(&mut self, offset: u64, names: &NativeNames) -> io::Result<()> {
+        self.line("native_names", fields![ "offset": offset, "modules": names.modules ])?;
+        // A number that leads nowhere is shown as an empty text.
+        let text = |place: u32| names.strings.get(place as usize).map_or("", String::as_str);
+        for frame in &names.frames {
+            let call = |call: &NamedCall| json!({ "function": text(call.function), "file": text(call.file), "line": call.line });
+            let calls: Vec<Value> = frame.calls.iter().map(call).collect();
+            self.line("named_frame", fields![ "frame": frame.frame, "calls": calls ])?;
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ pub enum BlockKind {
     Samples = 5,
     /// [`super::Footer`]: index and summary. The last block.
     Footer = 6,
+    /// [`super::NativeNames`]: names of native frames. Behind all other blocks but the footer.
+    NativeNames = 7,
 }
 
 impl BlockKind {
@@ -41,6 +43,7 @@ impl BlockKind {
             4 => Self::Keyframe,
             5 => Self::Samples,
             6 => Self::Footer,
+            7 => Self::NativeNames,
             _ => return None,
         })
     }

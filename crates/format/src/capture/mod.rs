@@ -14,6 +14,7 @@ pub mod definitions;
 pub mod error;
 pub mod events;
 pub mod header;
+pub mod native_names;
 pub mod summary;
 pub mod varint;
 
@@ -22,6 +23,7 @@ pub use definitions::{CodeDef, Definitions, FrameDef, ImageDef, ModuleDef, NodeD
 pub use error::ReadError;
 pub use events::{Event, EventBlock, EventReader};
 pub use header::{HEADER_BYTES, TRAILER_BYTES, VERSION, Version};
+pub use native_names::{NamedCall, NamedFrame, NativeNames};
 pub use summary::{Footer, ImageTotals, IndexEntry, Row, RunInfo, Sample, Samples, Totals};
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -41,13 +43,20 @@ pub fn encode_meta<T: Serialize>(value: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, bincode::config::standard()).expect("metadata encodes")
 }
 
+/// The first value of the unpacked bytes of a block, and how many bytes it takes: for content of which only the beginning is
+/// known. `offset` as in [`decode_meta`].
+///
+/// # Errors
+/// [`ReadError::BadBlock`] if the bytes do not begin with such a value.
+pub fn decode_first<T: DeserializeOwned>(bytes: &[u8], offset: u64) -> Result<(T, usize), ReadError> {
+    bincode::serde::decode_from_slice(bytes, config())
+        .map_err(|error| ReadError::BadBlock { offset, what: format!("its content cannot be decoded ({error})") })
+}
+
 /// Metadata from the unpacked bytes of a block; `offset` is the block's place in the file, for the error.
 ///
 /// # Errors
 /// [`ReadError::BadBlock`] if the bytes are not such a value.
 pub fn decode_meta<T: DeserializeOwned>(bytes: &[u8], offset: u64) -> Result<T, ReadError> {
-    match bincode::serde::decode_from_slice(bytes, config()) {
-        Ok((value, _)) => Ok(value),
-        Err(error) => Err(ReadError::BadBlock { offset, what: format!("its content cannot be decoded ({error})") }),
-    }
+    decode_first(bytes, offset).map(|(value, _)| value)
 }
