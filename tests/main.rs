@@ -20,6 +20,7 @@ mod python_stacks;
 mod qualified_names;
 mod reports;
 mod support;
+mod symbols;
 mod threads;
 #[path = "support/traced.rs"]
 mod traced;

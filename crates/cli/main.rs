@@ -12,6 +12,7 @@ mod run;
 mod selection;
 mod stats;
 mod summary;
+mod symbolize;
 mod symbols;
 mod threshold;
 mod tree;
@@ -39,6 +40,7 @@ enum Command {
     Diff(diff::Args),
     Stats(stats::Args),
     Parse(parse::Args),
+    Symbolize(symbolize::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => diff::execute(&args),
         Command::Stats(args) => stats::execute(&args),
         Command::Parse(args) => parse::execute(&args),
+        Command::Symbolize(args) => symbolize::execute(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -28,6 +28,11 @@ pub struct Output {
 }
 
 impl OutputArgs {
+    /// Whether a place was named.
+    pub fn is_given(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// Standard output if nothing else was asked for.
     pub fn or_stdout(&self, inputs: &[&Path]) -> Result<Output, CliError> {
         self.resolve(None, inputs)
@@ -104,7 +109,8 @@ fn write_file(file: File, report: impl FnOnce(&mut dyn Write, Style) -> io::Resu
     Ok(file.metadata()?.len())
 }
 
-fn create_error(path: &Path, error: &io::Error) -> CliError {
+/// What to tell the user of a file that cannot be made.
+pub fn create_error(path: &Path, error: &io::Error) -> CliError {
     let file = shown(path);
     match error.kind() {
         io::ErrorKind::AlreadyExists => CliError::new(
@@ -125,7 +131,8 @@ fn create_error(path: &Path, error: &io::Error) -> CliError {
     }
 }
 
-fn write_error(file: &str, error: &io::Error) -> CliError {
+/// What to tell the user of a file that cannot be written.
+pub fn write_error(file: &str, error: &io::Error) -> CliError {
     let advice = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or write elsewhere with -o",
         _ => "write elsewhere with -o",

@@ -29,6 +29,7 @@ pub mod replay;
 pub mod sites;
 pub mod source;
 pub mod sources;
+pub mod symbolize;
 pub mod symbols;
 pub mod tally;
 pub mod timeline;

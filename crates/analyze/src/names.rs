@@ -91,9 +91,9 @@ impl Names {
         }
     }
 
-    /// Whether any native names are embedded.
-    pub fn has_embedded(&self) -> bool {
-        !self.embedded.modules.is_empty()
+    /// Whether the capture names the places of this object itself.
+    pub fn has_embedded_module(&self, module: ModuleId) -> bool {
+        self.embedded.modules.contains(&module)
     }
 
     /// What in `more` is referred to but not there.

@@ -245,6 +245,11 @@ impl Capture {
         Ok(replay.temporary())
     }
 
+    /// The bytes that it was read from.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Length of the file in bytes.
     pub fn file_bytes(&self) -> u64 {
         self.source.len()

@@ -5,7 +5,7 @@
 //! object shows nothing but its exported symbols, what follows one of them can be anybody's. Of several names for one
 //! place the one that other objects see is taken, and of those the plainest.
 
-use object::{Object, ObjectSection, ObjectSymbol, ObjectSymbolTable, SectionIndex, SectionKind, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, ObjectSymbolTable, SectionFlags, SectionIndex, SymbolKind, elf};
 use std::cmp::Reverse;
 
 /// The name of each address, as it stands in the table; `None` where no symbol is. `addresses` in ascending order.
@@ -87,7 +87,12 @@ fn is_name(name: &str) -> bool {
 }
 
 fn executable_sections(object: &object::File<'_>) -> Vec<SectionIndex> {
-    object.sections().filter(|section| section.kind() == SectionKind::Text).map(|section| section.index()).collect()
+    // By flags: in a separate debug file the sections of the code have no bytes, hence another kind.
+    let executable = |flags| match flags {
+        SectionFlags::Elf { sh_flags, .. } => sh_flags.contains(elf::SHF_EXECINSTR),
+        _ => false,
+    };
+    object.sections().filter(|section| executable(section.flags())).map(|section| section.index()).collect()
 }
 
 /// Names what is behind symbols without size, by the whole table of an object.

@@ -4,7 +4,8 @@
 use crate::ids::{FrameId, ModuleId};
 use serde::{Deserialize, Serialize};
 
-/// The content of a native names block. A capture has any number of them, and says no frame's names twice.
+/// The content of a native names block. A capture has any number of them; of a frame that is
+/// named twice the last counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NativeNames {
     /// Objects that were read: a frame of one of these that has no names here has none.
