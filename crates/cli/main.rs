@@ -1,6 +1,7 @@
 //! The command line of heaptide: one module per subcommand, from what was typed to what is called. Only this package
 //! prints, reads the environment and exits.
 
+mod debuginfod;
 mod diff;
 mod exit;
 mod flamegraph;

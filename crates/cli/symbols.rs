@@ -1,7 +1,9 @@
 //! Where names of native functions are looked for: options and environment.
 
-use heaptide_analyze::symbols::Settings;
+use crate::debuginfod::Debuginfod;
+use heaptide_analyze::symbols::{Download, Settings};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What was typed.
 #[derive(clap::Args, Debug)]
@@ -14,11 +16,10 @@ pub struct SymbolArgs {
 impl SymbolArgs {
     /// What that and the environment mean.
     pub fn settings(&self) -> Settings {
-        let directories = self.debug_file_directory.iter().filter(|path| !path.as_os_str().is_empty());
         Settings {
-            debug_directories: directories.cloned().collect(),
+            debug_directories: self.debug_file_directory.clone(),
             cache: cache_home().map(|cache| cache.join("heaptide/symbols")),
-            download: None,
+            download: Debuginfod::from_environment().map(|servers| Arc::new(servers) as Arc<dyn Download>),
         }
     }
 }

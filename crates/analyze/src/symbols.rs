@@ -243,6 +243,11 @@ fn debug_files_of(
     [Some(debug), shared]
 }
 
+/// Whether the file at `path` is an object with this build id, as far as its tables tell.
+pub fn is_debug_file(path: &Path, build_id: &[u8]) -> bool {
+    !build_id.is_empty() && debug_files::verified(path, build_id, None).is_some()
+}
+
 fn has_debug_information(object: &object::File<'_>) -> bool {
     object.section_by_name(".debug_info").is_some()
 }
