@@ -109,6 +109,9 @@ def check_format(heaptide):
             subprocess.run([heaptide, "run", "-q", "-f", *options, "-o", capture, "--", sys.executable, "-c", program],
                            check=True)
             check_capture(document, heaptide, capture)
+        subprocess.run([heaptide, "run", "-q", "-f", "-o", capture, "--", "/bin/sh", "-c", ":"], check=True)
+        subprocess.run([heaptide, "symbolize", capture], check=True, stderr=subprocess.DEVNULL)
+        check_capture(document, heaptide, capture)
 
 
 def main():

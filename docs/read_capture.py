@@ -215,6 +215,16 @@ class Printer:
                 self.print_record({"record": "live", "slot": slot, "size": b.leb128(), "stack": b.leb128(),
                                    "allocator": allocator})
 
+    def native_names(self, b, offset):
+        self.print_record({"record": "native_names", "offset": offset, "modules": b.sequence(b.integer)})
+        strings = b.sequence(b.text)
+
+        def call():
+            return {"function": strings[b.integer()], "file": strings[b.integer()], "line": b.integer()}
+
+        for _ in range(b.integer()):
+            self.print_record({"record": "named_frame", "frame": b.integer(), "calls": b.sequence(call)})
+
     def footer(self, b, offset):
         index = b.sequence(lambda: b.structure(kind=b.u8, offset=b.integer, first_event=b.integer, time_ns=b.integer,
                                                live=b.integer))
@@ -278,6 +288,8 @@ def read_capture(content, print_record):
                 print_record({"record": "sample", **point})
         elif kind == 6:
             printer.footer(b, offset)
+        elif kind == 7:
+            printer.native_names(b, offset)
         else:
             print_record({"record": "unknown", "offset": offset})
         offset += 16 + stored_length

@@ -14,6 +14,8 @@ pub fn demangled(name: &str) -> String {
         Some((bare, _)) if !bare.is_empty() => bare,
         _ => name,
     };
+    // glibc's name for calls of its own functions from within: the program would call the other.
+    let bare = bare.strip_prefix("__GI_").filter(|rest| !rest.is_empty()).unwrap_or(bare);
     if bare.len() > MOST_BYTES {
         return bare.to_owned();
     }
@@ -73,6 +75,7 @@ mod tests {
             ("_ZN12_GLOBAL__N_16hiddenEv", "(anonymous namespace)::hidden()"),
             ("_ZplRK1AS1_", "operator+(A const&, A const&)"),
             ("memcpy@@GLIBC_2.14", "memcpy"),
+            ("__GI___libc_malloc", "__libc_malloc"),
             ("@plain", "@plain"),
             ("_Znonsense", "_Znonsense"),
         ];
