@@ -10,7 +10,7 @@ cargo fuzz --version > /dev/null 2>&1 || cargo install cargo-fuzz --locked
 # No nightly compiler: nothing but the counting of branches is asked of it, which stable does under this name.
 export RUSTC_BOOTSTRAP=1
 python3 seeds.py
-for target in ${*:-capture blocks}; do
+for target in ${*:-capture blocks objects}; do
     printf '\n== fuzzing %s for %s s\n' "$target" "$seconds"
     cargo fuzz build --sanitizer none "$target"
     # 64 KiB hold all that a capture can say; 512 MiB and 10 s are out of proportion to them. The memory is limited by

@@ -1,9 +1,11 @@
 """Seeds for the fuzz targets, from the captures in fixtures/: python3 seeds.py, in this directory.
 
 `capture` gets them as they are, `blocks` their blocks unpacked: kind, length of the content (three bytes), content.
+`objects` gets programs of fixtures/, compiled.
 """
 
 import pathlib
+import subprocess
 
 HEADER, HEAD = 16, 16
 MOST_BYTES = 32768  # Larger ones are slow, and hostile/ is opened by tests/bad_input.rs anyway.
@@ -43,7 +45,7 @@ def blocks(capture: bytes) -> bytes:
         kind, codec = capture[at], capture[at + 1]
         stored = int.from_bytes(capture[at + 4 : at + 8], "little")
         content = capture[at + HEAD : at + HEAD + stored]
-        if kind not in range(1, 7) or len(content) < stored:
+        if kind not in range(1, 8) or len(content) < stored:
             break
         content = unpacked(content) if codec else content
         out += bytes([kind]) + len(content).to_bytes(3, "little") + content
@@ -72,6 +74,15 @@ def main() -> None:
             seed = path.read_bytes() if target == "capture" else blocks(path.read_bytes())
             if len(seed) <= MOST_BYTES:
                 (corpus / path.stem).write_bytes(seed)
+    objects = here / "corpus" / "objects"
+    objects.mkdir(parents=True, exist_ok=True)
+    programs = here.parent / "fixtures" / "programs"
+    # Without build id, since a request names none. By the versions of DWARF, packed and not, with names of C++.
+    kinds = [("inlines.c", "-gdwarf-4"), ("inlines.c", "-gdwarf-5 -gz"), ("cxx_names.cpp", "-gdwarf-5"), ("peak.c", "-g0")]
+    for number, (source, flags) in enumerate(kinds):
+        compiler = "c++" if source.endswith("cpp") else "cc"
+        options = ["-O1", "-shared", "-fPIC", "-w", "-Wl,--build-id=none", *flags.split(), "-o", objects / f"seed{number}"]
+        subprocess.run([compiler, *options, programs / source], check=True)
     content = [(kind, bytes.fromhex(text)) for kind, text in KEYFRAME]
     seed = b"".join(bytes([kind]) + len(text).to_bytes(3, "little") + text for kind, text in content)
     (here / "corpus" / "blocks" / "keyframe").write_bytes(seed)

@@ -59,6 +59,16 @@ fn format_1_0_aggregated() {
     assert_eq!((&json["peak"]["bytes"], &json["leaked"]["bytes"]), (&2_940_758.into(), &2_875_062.into()));
 }
 
+/// What is named by the capture alone: the program is nowhere.
+#[test]
+fn format_1_0_native() {
+    let folded = heaptide("flamegraph --format folded", "format-1.0-native.bin").succeeds().stdout();
+    let first = "main (inlines.c:23 in app);outer (inlines.c:18 in app);middle (inlines.c:13 in app);inner (inlines.c:9 in app)";
+    let second = "main (inlines.c:23 in app);outer (inlines.c:19 in app);inner (inlines.c:9 in app)";
+    let has = |stack: &str, bytes| folded.lines().any(|line| line.ends_with(&format!(";{stack} {bytes}")));
+    assert!(has(first, 23_456) && has(second, 34_567), "{folded}");
+}
+
 #[test]
 fn format_1_0_cut() {
     functions_are_as_recorded("format-1.0-cut.bin", &FORMAT_1_0);

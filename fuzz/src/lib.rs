@@ -1,12 +1,14 @@
 //! What the fuzz targets share: bytes → a capture → every report, into nothing.
 
-use heaptide_analyze::Capture;
+use heaptide_analyze::{Capture, CaptureError};
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::leaks::Leaks;
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use heaptide_analyze::records::walk;
 use heaptide_analyze::sites::By;
 use heaptide_analyze::source::Source;
+use heaptide_analyze::symbolize::Symbolized;
+use heaptide_analyze::symbols::{self, Request, Settings};
 use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::summary::IndexEntry;
 use heaptide_format::capture::{Footer, decode_meta, encode_meta, header};
@@ -54,16 +56,31 @@ pub fn every_report(bytes: &[u8]) {
     let first_pid = capture.names.images().first().map(|image| image.pid);
     for options in [
         Options::default(),
-        Options { pid: first_pid, temporary_within: 0, sources: false },
+        Options { pid: first_pid, temporary_within: 0, ..Options::default() },
         Options { temporary_within: 5, ..Options::default() },
     ] {
         // An aggregated capture has no events to look for more in.
         let Ok(profile) = Profile::of(&capture, &options, &mut |_| {}) else { continue };
         reports_of(&capture, &profile, &options);
     }
+    written(|out| match Symbolized::of(&capture, &Settings::default()).write(out) {
+        Err(CaptureError::Io(error)) => Err(error),
+        other => Ok(other.expect("what was read before can be read again")),
+    });
 }
 
-fn reports_of(capture: &Capture, profile: &Profile, options: &Options) {
+/// Asks an object with these bytes, without build id, for the names of places all over it.
+pub fn every_name(bytes: &[u8]) {
+    let path = std::env::temp_dir().join(format!("heaptide-fuzz-{}.so", std::process::id()));
+    std::fs::write(&path, bytes).expect("a file for the object");
+    let step = (bytes.len() / 64).max(1);
+    let offsets = (0..bytes.len() as u64).step_by(step).collect();
+    let path = path.to_string_lossy().into_owned();
+    let request = Request { path, build_id: Vec::new(), ran_at: u64::MAX, offsets };
+    symbols::resolve(vec![request], &Settings::default());
+}
+
+fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
     let context = Context::new("run.bin", capture, Some(profile), options.pid);
     let style = Style { colour: true };
     let within = options.temporary_within;
@@ -122,6 +139,7 @@ pub fn wrapped(mut content: &[u8]) -> Vec<u8> {
             3 => BlockKind::Events,
             4 => BlockKind::Keyframe,
             5 => BlockKind::Samples,
+            7 => BlockKind::NativeNames,
             _ => BlockKind::Footer,
         };
         let offset = file.len() as u64;

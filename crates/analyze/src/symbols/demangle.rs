@@ -67,10 +67,6 @@ mod tests {
             ("PyObject_Malloc", "PyObject_Malloc"),
             ("_ZN3std2io5Write9write_all17h0123456789abcdefE", "std::io::Write::write_all"),
             ("_RNvCs1234_7mycrate3foo", "mycrate::foo"),
-            (
-                "_RNvXs_CsaBcDe_5cratesNtB4_5ShapeNtNtCs1_4core3fmt5Debug3fmt",
-                "<crates::Shape as core::fmt::Debug>::fmt",
-            ),
             ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
             ("_ZN12_GLOBAL__N_16hiddenEv", "(anonymous namespace)::hidden()"),
             ("_ZplRK1AS1_", "operator+(A const&, A const&)"),

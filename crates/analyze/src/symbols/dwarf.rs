@@ -145,3 +145,33 @@ impl<'a> Lookup<'a> {
         read(&levels)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A unit of DWARF 4 in which so many inlined functions are each in the one before.
+    fn is_nested_bearable(levels: usize) -> bool {
+        // Code, tag, has children, no attributes: a unit, an inlined function.
+        let abbreviations = [1, 0x11, 1, 0, 0, 2, 0x1d, 1, 0, 0, 0];
+        let mut unit = vec![4, 0, 0, 0, 0, 0, 8, 1];
+        unit.extend(vec![2; levels]);
+        unit.extend(vec![0; levels + 1]);
+        let information = [&(unit.len() as u32).to_le_bytes(), &unit[..]].concat();
+        let sections = gimli::DwarfSections::load(|id| -> Result<Vec<u8>, gimli::Error> {
+            Ok(match id {
+                SectionId::DebugAbbrev => abbreviations.to_vec(),
+                SectionId::DebugInfo => information.clone(),
+                _ => Vec::new(),
+            })
+        });
+        let sections = sections.unwrap();
+        is_bearable(&sections.borrow(|bytes| EndianSlice::new(bytes, RunTimeEndian::Little))).unwrap()
+    }
+
+    #[test]
+    fn nesting_without_end_is_not_followed() {
+        assert!(is_nested_bearable(200));
+        assert!(!is_nested_bearable(100_000));
+    }
+}
