@@ -4,7 +4,7 @@
 //! (see `told.h`). What is recorded must be the same, frame by frame; the names are for the literal expectations of tests.
 
 use crate::traced::{Run, Traced, compiled};
-use heaptide_analyze::frames::Frames;
+use heaptide_analyze::frames::{Frames, LookUp};
 use heaptide_format::capture::FrameDef;
 use heaptide_format::ids::{FrameId, StackId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +58,8 @@ impl Stacks {
     pub fn of(run: Run) -> Self {
         let capture = run.capture();
         let names = &capture.names;
-        let frames = Frames::resolve(names, &vec![true; names.frames()], None);
+        let look_up = LookUp { ran_at: u64::MAX, ..LookUp::default() };
+        let frames = Frames::resolve(names, &vec![true; names.frames()], &look_up);
         let place_of = |id: FrameId| match names.frame(id) {
             FrameDef::Native { module, offset } => format!("{}+{offset:#x}", names.text(names.module(module).path)),
             FrameDef::Unknown { address: 0 } => CUT.to_owned(),
@@ -74,7 +75,8 @@ impl Stacks {
         let name_of = |id: FrameId| match names.frame(id) {
             FrameDef::Native { module, .. } => {
                 let path = names.text(names.module(module).path);
-                let function = &frames.distinct[frames.place(id) as usize].function;
+                // Of what is inlined into each other that whose frame it is.
+                let function = &frames.distinct[frames.places(id)[0] as usize].function;
                 // The programs' own functions by name; of others, whose symbols depend on the machine, the object.
                 match path.rsplit_once('/') {
                     Some((directory, _)) if directory.ends_with("tmp/programs") => plain(function),
