@@ -3,14 +3,19 @@ that the workloads use, the native programs. All of it outside the tree, in a ca
 
 Python 3.8 and later, standard library only.
 """
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "heaptide-bench")
+# A commit of github.com/daanx/mimalloc-bench.
+MIMALLOC_BENCH = "ce5784f1cef3d48ddc931479e4899ffad5ab3943"
 LIBRARIES = "memray numpy pandas django sqlalchemy sympy jinja2 mako lxml docutils pygments pyperformance".split()
 
 
@@ -26,7 +31,28 @@ class Environment:
         self.python = virtual_environment(python)
         self.pairs = native("pairs")
         self.churn = native("churn", "-shared", "-fPIC")
+        self.unwind = native("unwind")
+        self.server = native("server", "-std=c++17", "-pthread", source="server.cpp")
+        self.native_inputs = native_inputs()
         self.heaptrack = shutil.which("heaptrack")
+
+    def mimalloc_bench(self):
+        """A copy of that collection of programs, `$MIMALLOC_BENCH` or fetched; `None` if there is none. Never kept with the
+        project: its programs have licences of their own."""
+        given, folder = os.environ.get("MIMALLOC_BENCH"), os.path.join(CACHE, "mimalloc-bench-" + MIMALLOC_BENCH)
+        if given:
+            return given
+        if not os.path.isdir(folder):
+            url = f"https://github.com/daanx/mimalloc-bench/archive/{MIMALLOC_BENCH}.tar.gz"
+            try:
+                with urllib.request.urlopen(url, timeout=30) as answer:
+                    archive = answer.read()
+                with tarfile.open(fileobj=io.BytesIO(archive)) as file:
+                    file.extractall(CACHE)
+            except (OSError, tarfile.TarError) as error:
+                print(f"{url}: {error}", file=sys.stderr)
+                return None
+        return folder
 
     def describe(self):
         """What was measured, for the stored results."""
@@ -77,9 +103,20 @@ def virtual_environment(base):
     return python
 
 
-def native(name, *flags):
-    """A C program or library of `native/`, built."""
-    source, built = os.path.join(HERE, "native", name + ".c"), os.path.join(CACHE, name)
+def native(name, *flags, source=None):
+    """A C or C++ program or library of `native/`, built."""
+    source, built = os.path.join(HERE, "native", source or name + ".c"), os.path.join(CACHE, name)
     if not os.path.exists(built) or os.path.getmtime(built) < os.path.getmtime(source):
-        subprocess.run(["cc", "-O2", "-g", *flags, "-o", built, source], check=True)
+        compiler = "c++" if source.endswith(".cpp") else "cc"
+        subprocess.run([compiler, "-O2", "-g", *flags, "-o", built, source], check=True)
     return built
+
+
+def native_inputs():
+    """The folder with what the native programs work on, made if it is missing."""
+    folder, script = os.path.join(CACHE, "native-inputs"), os.path.join(HERE, "native", "inputs.py")
+    done = os.path.join(folder, "small.sql")
+    if not os.path.exists(done) or os.path.getmtime(done) < os.path.getmtime(script):
+        os.makedirs(folder, exist_ok=True)
+        subprocess.run([sys.executable, script, folder], check=True)
+    return folder

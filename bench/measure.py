@@ -20,14 +20,14 @@ def become_subreaper():
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def measure(command, directory, log, program=""):
+def measure(command, directory, log, program="", variables=()):
     """Runs `command`; gives a dictionary of plain numbers.
 
     `program`: name (as in /proc/PID/status) of the traced process among the descendants, whose peak RSS is wanted;
-    without it, that of the largest process. Output goes to the file `log`.
+    without it, that of the largest process. `variables`: pairs for its environment. Output goes to the file `log`.
     """
     environment = dict(os.environ, PYTHONHASHSEED="0", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1",
-                       PYTHONWARNINGS="ignore", PYTHONDONTWRITEBYTECODE="1")
+                       PYTHONWARNINGS="ignore", PYTHONDONTWRITEBYTECODE="1", **dict(variables))
     polled, stop = [0], threading.Event()
     with open(log, "wb") as output:
         began = time.perf_counter()

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Compares heaptide with its peers: the same workloads, interleaved with bare runs, medians, ratios.
 
-  python3 bench/run.py                             everything: about an hour and a half
+  python3 bench/run.py                             everything: about two hours and a half
   python3 bench/run.py python -n 3 -w etl,imports  some workloads, three rounds
   python3 bench/run.py startup pairs depth threads reports
+  python3 bench/run.py native python-native unwind symbols     whole native stacks
   python3 bench/run.py --show FILE                 the tables of stored results
 
 The first run makes a virtual environment with memray and the workloads' libraries. Results, as JSON, and everything
 else lie in $XDG_CACHE_HOME/heaptide-bench (default ~/.cache/heaptide-bench). Environment: HEAPTIDE, a binary to measure
-instead of the one that cargo builds here. Needs an otherwise idle machine; close the browser.
+instead of the one that cargo builds here; MIMALLOC_BENCH, a copy of that collection of programs, of which two are
+measured (else they are fetched). Needs an otherwise idle machine; close the browser.
 """
 import argparse
 import datetime
@@ -16,9 +18,11 @@ import json
 import os
 import sys
 
+import native_parts
 import tables
 from environment import HERE, Environment
 from measure import become_subreaper, measure
+from tools import TOOLS, capture_path, interleaved, printed_values, read_stats, with_tool
 
 SCRIPTS = os.path.join(HERE, "workloads")
 # name: script and its arguments
@@ -29,78 +33,27 @@ WORKLOADS = {
     **{name: [name + ".py"] for name in
        "calls json_docs etl imports templates threads_zlib churn_buffers deep_alloc libraries".split()},
 }
-MEMRAY = ["{python}", "-m", "memray", "run", "-q", "-f", "-o", "{capture}"]
-HEAPTIDE = ["{heaptide}", "run", "-q", "-f", "-o", "{capture}"]
-# What stands before the command. memray takes the place of the interpreter, so its commands leave that out.
-TOOLS = {
-    "bare": [],
-    "heaptide": [*HEAPTIDE, "--"],
-    "memray": MEMRAY,
-    "heaptide --python-allocators": [*HEAPTIDE, "--python-allocators", "--"],
-    "memray --trace-python-allocators": [*MEMRAY, "--trace-python-allocators"],
-    "heaptide --aggregate": [*HEAPTIDE, "--aggregate", "--"],
-    "memray --aggregate": [*MEMRAY, "--aggregate"],
-    "heaptrack": ["{heaptrack}", "-o", "{capture}"],
-}
 SUSTAINED_PAIRS = 100_000_000
 REPORTED_PAIRS = 50_000_000
 REPORTS = ["flamegraph", "flamegraph --leaks", "flamegraph --format svg", "summary", "stats", "leaks", "tree"]
 
 
-def with_tool(environment, tool, command):
-    """The command under a tool; `None` if the tool cannot run it or is not installed."""
-    if tool == "heaptrack" and not environment.heaptrack:
-        return None
-    if tool.startswith("memray"):
-        if command[0] != environment.python:
-            return None
-        command = command[1:]
-    places = {"python": environment.python, "heaptide": environment.heaptide, "heaptrack": environment.heaptrack or "",
-              "capture": capture_path(environment)}
-    return [word.format(**places) for word in TOOLS[tool]] + command
-
-
-def capture_path(environment):
-    return os.path.join(environment.work, "capture")
-
-
-def captures(environment):
-    """heaptrack adds an ending of its own."""
-    return [os.path.join(environment.work, name) for name in os.listdir(environment.work)
-            if name.startswith("capture")]
-
-
-def interleaved(environment, commands, rounds, **labels):
-    """Runs each of `commands` (by tool) once a round, beginning with another one in each; yields the measurements."""
-    log = os.path.join(environment.work, "log")
-    program = os.path.basename(commands["bare"][0])
-    measure(commands["bare"], environment.work, log)  # fills the page cache; not counted
-    for number in range(rounds):
-        order = list(commands)
-        turn = number % len(order)
-        for tool in order[turn:] + order[:turn]:
-            for path in captures(environment):
-                os.remove(path)
-            os.sync()
-            run = measure(commands[tool], environment.work, log, program)
-            with open(log, errors="replace") as file:
-                printed = file.read()
-            run.update(labels, tool=tool, round=number, printed=printed[-200:],
-                       capture_bytes=sum(map(os.path.getsize, captures(environment))))
-            about = " ".join(labels.values())
-            print(f"{about:14} {tool:34} {number}: {run['wall_s']:7.3f} s, processor {run['cpu_s']:7.3f} s, "
-                  f"capture {run['capture_bytes'] / 1e6:8.2f} MB", file=sys.stderr)
-            if run["status"] != 0:
-                print(f"  exit status {run['status']}: {printed[-600:]}", file=sys.stderr)
-            yield run
-
-
 def run_python(environment, args):
+    return run_workloads(environment, args, args.workloads, [tool for tool in TOOLS if "--native" not in tool])
+
+
+def run_python_native(environment, args):
+    """The same with whole native stacks."""
+    workloads = [name for name in args.workloads if name not in tables.APART]
+    return run_workloads(environment, args, workloads, ["bare", *(tool for tool in TOOLS if "--native" in tool)])
+
+
+def run_workloads(environment, args, workloads, tools):
     runs = []
-    for name in args.workloads:
+    for name in workloads:
         script, *arguments = WORKLOADS[name]
         command = [environment.python, os.path.join(SCRIPTS, script), *arguments]
-        commands = {tool: with_tool(environment, tool, command) for tool in args.tools}
+        commands = {tool: with_tool(environment, tool, command) for tool in tools if tool in args.tools}
         commands = {tool: command for tool, command in commands.items() if command}
         runs += interleaved(environment, commands, args.rounds, workload=name)
     return runs
@@ -148,17 +101,6 @@ def run_threads(environment, args):
         for what in ("native", "python") for threads in (1, 4, 8)})
 
 
-def printed_values(environment, args, tools, modes):
-    """Programs that print the number that matters."""
-    runs = []
-    for mode, command in modes.items():
-        commands = {tool: with_tool(environment, tool, command) for tool in tools if tool in args.tools}
-        for run in interleaved(environment, commands, args.rounds, mode=mode):
-            run["value"] = float(run["printed"].split()[0]) if run["status"] == 0 else 0.0
-            runs.append(run)
-    return runs
-
-
 def run_reports(environment, args):
     """What a report costs does not depend on the number of events: from a capture of 100 million, and from real ones."""
     runs = []
@@ -185,19 +127,9 @@ def run_reports(environment, args):
     return runs
 
 
-def read_stats(environment, capture):
-    output = os.path.join(environment.work, "stats")
-    log = os.path.join(environment.work, "stats.log")
-    status = measure([environment.heaptide, "stats", "--json", "-f", "-o", output, capture], environment.work, log)
-    if status["status"] != 0:
-        with open(log, errors="replace") as file:
-            sys.exit("stats failed: " + file.read())
-    with open(output) as file:
-        return json.load(file)
-
-
 PARTS = {"python": run_python, "startup": run_startup, "pairs": run_pairs, "depth": run_depth,
-         "threads": run_threads, "reports": run_reports}
+         "threads": run_threads, "reports": run_reports, "native": native_parts.run_native,
+         "python-native": run_python_native, "unwind": native_parts.run_unwind, "symbols": native_parts.run_symbols}
 
 
 def choose(known):

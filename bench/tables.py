@@ -28,6 +28,18 @@ def show(results):
         threads_table(results["threads"])
     if results.get("reports"):
         reports_table(results["reports"])
+    if results.get("native"):
+        native_tables(results["native"])
+    native = results.get("python-native", [])
+    if native:
+        ratio_table("Python with native stacks, wall time: bare in seconds, tools as ratio to bare", native, "wall_s")
+        ratio_table("Python with native stacks, processor time of all processes", native, "cpu_s")
+        value_table("Python with native stacks, capture, MB", native, "capture_bytes", 1e6, 2)
+        value_table("Python with native stacks, peak RSS of the traced process, MB", native, "rss_bytes", 1e6, 0)
+    if results.get("unwind"):
+        unwind_table(results["unwind"])
+    if results.get("symbols"):
+        symbols_table(results["symbols"])
 
 
 def row(cells):
@@ -151,3 +163,55 @@ def reports_table(runs):
                 row([capture, text(mine[0]["capture_bytes"] / 1e6, 1), text(mine[0]["events"], 0), report,
                      text(median(mine, "wall_s"), 3), rss_text(mine),
                      text(median(mine, "output_bytes") / 1e6, 2)])
+
+
+def native_tables(runs):
+    ratio_table("C and C++ programs, wall time: bare in seconds, tools as ratio to bare", runs, "wall_s")
+    ratio_table("C and C++ programs, processor time of all processes", runs, "cpu_s")
+    value_table("C and C++ programs, capture, MB", runs, "capture_bytes", 1e6, 2)
+    value_table("C and C++ programs, peak RSS of the traced process, MB", runs, "rss_bytes", 1e6, 0)
+    tools = [tool for tool in names(runs, "tool") if tool.startswith("heaptide")]
+    if "heaptrack" not in names(runs, "tool"):
+        return
+    head("What the tools add to bare, as a part of what heaptrack adds",
+         ["workload", *(f"{tool}, {what}" for tool in tools for what in ("wall", "processor time"))])
+    for workload in names(runs, "workload"):
+        bare = select(runs, workload, "bare")
+
+        def added(tool, key):
+            value = ratio(select(runs, workload, tool), bare, key)
+            return value and value - 1
+
+        def part(tool, key):
+            mine, theirs = added(tool, key), added("heaptrack", key)
+            return None if mine is None or not theirs or theirs < 0 else mine / theirs
+
+        row([workload, *(text(part(tool, key), 2) for tool in tools for key in ("wall_s", "cpu_s"))])
+
+
+def unwind_table(runs):
+    """`value` is what the program printed: ns for a pair, in which malloc is the event with a stack."""
+    tools = [tool for tool in names(runs, "tool") if tool != "bare"]
+    modes = names(runs, "mode")
+    values = {mode: {tool: median([run for run in runs if run["mode"] == mode and run["tool"] == tool], "value")
+                     for tool in ["bare", *tools]} for mode in modes}
+    native = "heaptide --native"
+    head("A malloc/free pair under so many native frames: ns more than bare",
+         ["frames", "bare", *tools, "more than default mode"])
+    for mode, mine in values.items():
+        more = mine[native] - mine["heaptide"] if native in mine and "heaptide" in mine else None
+        row([mode, text(mine["bare"], 1), *(text(mine[tool] - mine["bare"], 1) for tool in tools), text(more, 1)])
+    same = [(int(mode.split()[0]), mine) for mode, mine in values.items() if mode.endswith("none changes")]
+    if native in tools and len(same) > 1:
+        (few, least), (many, most) = same[0], same[-1]
+        each = (most[native] - most["bare"] - least[native] + least["bare"]) / (many - few)
+        print(f"\nA frame that has not changed: {each:.2f} ns ({few} to {many} frames).")
+
+
+def symbols_table(runs):
+    head("Flame graph with names, of a program with NumPy and pandas: with an empty cache of symbols, and again",
+         ["tool", "capture MB", "first, s", "second, s", "peak RSS MB", "output MB"])
+    for tool in names(runs, "tool"):
+        first, second = select(runs, "first", tool), select(runs, "second", tool)
+        row([tool, text(first[0]["capture_bytes"] / 1e6, 2), text(median(first, "wall_s"), 2),
+             text(median(second, "wall_s"), 2), rss_text(first), text(median(first, "output_bytes") / 1e6, 2)])
