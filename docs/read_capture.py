@@ -225,6 +225,16 @@ class Printer:
         for _ in range(b.integer()):
             self.print_record({"record": "named_frame", "frame": b.integer(), "calls": b.sequence(call)})
 
+    def unseen_allocators(self, b, offset):
+        found = b.sequence(lambda: b.structure(image=b.integer, path=b.text, allocator=b.text, evidence=b.text))
+        growth = b.sequence(lambda: b.structure(
+            image=b.integer, first=b.integer, highest=b.integer, highest_at=b.integer, blocks=lambda: amount(b),
+            mappings=b.integer, arenas=b.integer, writable=b.integer))
+        self.print_record({"record": "unseen_allocators", "offset": offset, "unread": b.integer()})
+        for record, entries in (("unseen_allocator", found), ("growth", growth)):
+            for entry in entries:
+                self.print_record({"record": record, **entry})
+
     def footer(self, b, offset):
         index = b.sequence(lambda: b.structure(kind=b.u8, offset=b.integer, first_event=b.integer, time_ns=b.integer,
                                                live=b.integer))
@@ -290,6 +300,8 @@ def read_capture(content, print_record):
             printer.footer(b, offset)
         elif kind == 7:
             printer.native_names(b, offset)
+        elif kind == 8:
+            printer.unseen_allocators(b, offset)
         else:
             print_record({"record": "unknown", "offset": offset})
         offset += 16 + stored_length

@@ -281,7 +281,7 @@ fn temporary_needs_events_beyond_one() {
 fn parse_shows_every_record() {
     let text = scratch().heaptide("parse run.bin").succeeds().stdout();
     for line in [
-        "header format=\"1.0\"\n",
+        "header format=\"1.1\"\n",
         "string id=0 text=\"/usr/bin/python3\"\n",
         "code id=2 name=4 file=2 first_line=20\n",
         "stack id=1 parent=0 frame=0\n",

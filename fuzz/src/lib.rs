@@ -140,6 +140,7 @@ pub fn wrapped(mut content: &[u8]) -> Vec<u8> {
             4 => BlockKind::Keyframe,
             5 => BlockKind::Samples,
             7 => BlockKind::NativeNames,
+            8 => BlockKind::UnseenAllocators,
             _ => BlockKind::Footer,
         };
         let offset = file.len() as u64;

@@ -34,6 +34,7 @@ pub mod symbols;
 pub mod tally;
 pub mod timeline;
 pub mod tree;
+pub mod unseen;
 
 pub use error::CaptureError;
 pub use profile::Profile;

@@ -11,6 +11,7 @@ use crate::replay::Replay;
 use crate::source::Source;
 use crate::tally::Account;
 use crate::timeline::Timeline;
+use crate::unseen::Unseen;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::summary::{Amount, Footer, Sample};
 use heaptide_format::capture::{
@@ -32,6 +33,8 @@ pub struct Capture {
     pub account: Account,
     /// Live and resident bytes over time.
     pub timeline: Vec<Sample>,
+    /// Allocators whose blocks were not recorded.
+    pub unseen: Unseen,
     /// Status of the command, exit code or 128 + signal; `None` if the recording did not see its end.
     pub status: Option<i32>,
     /// Where and why the readable part ends, if that is before the end of the recording.
@@ -127,7 +130,9 @@ impl Capture {
         let footer: Footer = parts.meta(&block)?;
         let mut least = HEADER_BYTES as u64;
         for entry in &footer.index {
-            let wanted = entry.kind == BlockKind::Run as u8 || entry.kind == BlockKind::Definitions as u8;
+            let wanted = [BlockKind::Run, BlockKind::Definitions, BlockKind::UnseenAllocators]
+                .iter()
+                .any(|kind| entry.kind == *kind as u8);
             // In order and without overlap, so that an index cannot lead to the same block a million times.
             if entry.offset < least || entry.offset >= offset {
                 return Err(ReadError::BadBlock { offset, what: "an index that is not in order".into() }.into());
@@ -163,7 +168,9 @@ impl Capture {
             }
             let stepped = source.block(offset, &mut buffer).and_then(|block| {
                 match block.kind {
-                    Some(BlockKind::Run | BlockKind::Definitions) => parts.definitions(&block)?,
+                    Some(BlockKind::Run | BlockKind::Definitions | BlockKind::UnseenAllocators) => {
+                        parts.definitions(&block)?;
+                    }
                     Some(BlockKind::Events) => replay.events(&block.unpack()?, offset, &parts.names)?,
                     Some(BlockKind::Keyframe) => replay.keyframe(&block.unpack()?, offset)?,
                     Some(BlockKind::Samples) => {
@@ -289,6 +296,7 @@ struct Parts {
     names: Names,
     account: Account,
     timeline: Vec<Sample>,
+    unseen: Unseen,
     status: Option<i32>,
     ends_early: Option<EndsEarly>,
     damaged_names: bool,
@@ -303,6 +311,7 @@ impl Parts {
             names: Names::default(),
             account: Account::default(),
             timeline: Vec::new(),
+            unseen: Unseen::default(),
             status: None,
             ends_early: None,
             damaged_names: false,
@@ -310,13 +319,15 @@ impl Parts {
         }
     }
 
-    fn with(self, source: Source) -> Capture {
+    fn with(mut self, source: Source) -> Capture {
+        self.unseen.keep_known(self.names.images().len());
         Capture {
             version: self.version,
             run: self.run.unwrap_or_default(),
             names: self.names,
             account: self.account,
             timeline: self.timeline,
+            unseen: self.unseen,
             status: self.status,
             ends_early: self.ends_early,
             damaged_names: self.damaged_names,
@@ -328,13 +339,17 @@ impl Parts {
         self.budget.meta(block)
     }
 
-    /// Takes in a run or definitions block.
+    /// Takes in a block that says more than events do: run, definitions, unseen allocators.
     fn definitions(&mut self, block: &BlockRead<'_>) -> Result<(), CaptureError> {
         match block.kind {
             Some(BlockKind::Run) => self.run = Some(self.meta(block)?),
             Some(BlockKind::Definitions) => {
                 let more: Definitions = self.meta(block)?;
                 self.names.extend(more, block.offset)?;
+            }
+            Some(BlockKind::UnseenAllocators) => {
+                let more = self.meta(block)?;
+                self.unseen.extend(more);
             }
             _ => {
                 let what = "the index calls it definitions, but it is not".into();

@@ -8,7 +8,8 @@ use crate::source::Source;
 use heaptide_format::capture::events::KeyframeImage;
 use heaptide_format::capture::header::{HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, EventReader, Footer, NativeNames, ReadError, RunInfo, Samples, Version,
+    BlockKind, BlockRead, Definitions, EventReader, Footer, NativeNames, ReadError, RunInfo, Samples, UnseenAllocators,
+    Version,
 };
 
 /// The content of a block.
@@ -28,6 +29,8 @@ pub enum Record<'a> {
     Samples(Samples),
     /// Embedded names of native frames.
     NativeNames(NativeNames),
+    /// Allocators whose blocks were not recorded.
+    UnseenAllocators(UnseenAllocators),
     /// Index and summary.
     Footer(Box<Footer>),
     /// A block of a kind that only newer versions know.
@@ -112,6 +115,7 @@ fn show<E>(
             Ok(())
         }
         Some(BlockKind::Samples) => visit(Record::Samples(budget.meta::<Samples>(block)?)),
+        Some(BlockKind::UnseenAllocators) => visit(Record::UnseenAllocators(budget.meta(block)?)),
         Some(BlockKind::Footer) => visit(Record::Footer(Box::new(budget.meta(block)?))),
         Some(BlockKind::NativeNames) => visit(Record::NativeNames(budget.meta(block)?)),
         None => visit(Record::Unknown),

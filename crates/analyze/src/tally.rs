@@ -114,6 +114,11 @@ impl Tally {
         self.live
     }
 
+    /// Heap blocks of an image that are live now.
+    pub fn image_live(&self, image: ImageIndex) -> Amount {
+        self.images.get(image.index()).map_or(Amount::default(), |image| image.live)
+    }
+
     /// Events so far.
     pub fn events(&self) -> u64 {
         self.totals.events

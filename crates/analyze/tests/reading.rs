@@ -4,7 +4,10 @@ use crate::support::recording::Recording;
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use heaptide_analyze::{Capture, CaptureError};
 use heaptide_format::allocator::Allocator;
-use heaptide_format::capture::{BlockKind, HEAD_BYTES, ReadError, TRAILER_BYTES, block, encode_meta, header};
+use heaptide_format::capture::{
+    BlockKind, Growth, HEAD_BYTES, ReadError, TRAILER_BYTES, UnseenAllocator, UnseenAllocators, block, encode_meta,
+    header,
+};
 use heaptide_format::ids::{ImageIndex, ThreadIndex};
 use proptest::prelude::*;
 
@@ -35,6 +38,17 @@ fn recording() -> Recording {
     let native = recording.native(Default::default(), "/nowhere/libx.so", 0x1234);
     recording.allocate(native, 500);
     recording.clock_ms(20);
+    let unseen = |image| UnseenAllocator {
+        image,
+        path: "/opt/liba.so".into(),
+        allocator: "jemalloc".into(),
+        evidence: "_rjem_mallctlbymib".into(),
+    };
+    // The last is of an image that nobody defines.
+    let found = vec![unseen(ImageIndex(0)), unseen(other), unseen(ImageIndex(2))];
+    recording.unseen(&UnseenAllocators { found, ..UnseenAllocators::default() });
+    let growth = Growth { image: other, highest: 64 << 20, mappings: 30 << 20, ..Growth::default() };
+    recording.unseen(&UnseenAllocators { growth: vec![growth], unread: 2, ..UnseenAllocators::default() });
     recording.end(other);
     recording.flush();
     recording.switch(ThreadIndex(0));
@@ -45,12 +59,27 @@ fn recording() -> Recording {
 }
 
 #[test]
+fn allocators_that_were_not_seen_are_those_of_known_images() {
+    let capture = Capture::from_bytes(recording().finish()).unwrap();
+    let both = [ImageIndex(0), ImageIndex(1)];
+    let found: Vec<_> = capture.unseen.found.iter().map(|found| found.image).collect();
+    assert_eq!((found, capture.unseen.unread), (both.to_vec(), 2));
+    // One object, in both.
+    let objects: Vec<u64> = capture.unseen.objects(&both).iter().map(|(_, images)| *images).collect();
+    assert_eq!(objects, [2]);
+    assert_eq!(capture.unseen.objects(&[]).len(), 0);
+    let (images, explained) = capture.unseen.significant(&both);
+    assert_eq!((images, explained.in_mappings, explained.by_nothing), (vec![ImageIndex(1)], 30 << 20, 34 << 20));
+}
+
+#[test]
 fn finished_and_unfinished_give_the_same_answers() {
     let finished = Capture::from_bytes(recording().finish()).unwrap();
     let unfinished = Capture::from_bytes(recording().unfinished()).unwrap();
     assert_eq!(finished.account, unfinished.account);
     assert_eq!(finished.timeline, unfinished.timeline);
     assert_eq!(finished.run, unfinished.run);
+    assert_eq!(finished.unseen, unfinished.unseen);
     // 40 000 + 12 345, before the first is freed.
     assert_eq!(finished.account.totals.peak.bytes, 52_345);
     // 300 of the realloc, 4 096 of the map, 500 of the other process, 1 000 at the end.
@@ -178,12 +207,12 @@ proptest! {
     /// Blocks whose checksums are right but whose content is anything.
     #[test]
     fn no_blocks_make_it_panic(
-        blocks in prop::collection::vec((0usize..6, prop::collection::vec(any::<u8>(), 0..200)), 0..6),
+        blocks in prop::collection::vec((0usize..7, prop::collection::vec(any::<u8>(), 0..200)), 0..6),
         trailer: bool,
     ) {
-        const KINDS: [BlockKind; 6] = [
+        const KINDS: [BlockKind; 7] = [
             BlockKind::Run, BlockKind::Definitions, BlockKind::Events,
-            BlockKind::Keyframe, BlockKind::Samples, BlockKind::Footer,
+            BlockKind::Keyframe, BlockKind::Samples, BlockKind::Footer, BlockKind::UnseenAllocators,
         ];
         let mut file = recording().unfinished();
         let mut last = 0;

@@ -51,6 +51,24 @@ impl<'o, W: Write> Printer<'o, W> {
                     self.line("sample", fields!["time_ns": point.time, "live": point.live, "live_high": point.live_high, "rss": point.rss])?;
                 }
             }
+            Record::UnseenAllocators(unseen) => {
+                self.line("unseen_allocators", fields!["offset": offset, "unread": unseen.unread])?;
+                for found in unseen.found {
+                    self.line(
+                        "unseen_allocator",
+                        fields!["image": found.image, "path": found.path,
+                        "allocator": found.allocator, "evidence": found.evidence],
+                    )?;
+                }
+                for growth in unseen.growth {
+                    self.line(
+                        "growth",
+                        fields!["image": growth.image, "first": growth.first, "highest": growth.highest,
+                        "highest_at": growth.highest_at, "blocks": growth.blocks, "mappings": growth.mappings,
+                        "arenas": growth.arenas, "writable": growth.writable],
+                    )?;
+                }
+            }
             Record::Footer(footer) => {
                 self.definitions(offset, footer.definitions)?;
                 for entry in footer.index {

@@ -8,7 +8,7 @@ use heaptide_format::capture::definitions::{
 };
 use heaptide_format::capture::events::{Event, EventBlock, KeyframeImage, LiveBlock, SlotTable};
 use heaptide_format::capture::summary::{Footer, IndexEntry, RunInfo, Sample, Samples};
-use heaptide_format::capture::{BlockKind, block, encode_meta, header};
+use heaptide_format::capture::{BlockKind, UnseenAllocators, block, encode_meta, header};
 use heaptide_format::ids::{CodeId, FrameId, ImageIndex, ModuleId, Nanos, Slot, StackId, StringId, ThreadIndex};
 use std::collections::BTreeMap;
 
@@ -298,6 +298,11 @@ impl Recording {
             let content = encode_meta(&Samples { points: std::mem::take(&mut self.samples) });
             self.block(BlockKind::Samples, &content);
         }
+    }
+
+    /// Writes what was found of allocators that are not traced.
+    pub fn unseen(&mut self, unseen: &UnseenAllocators) {
+        self.block(BlockKind::UnseenAllocators, &encode_meta(unseen));
     }
 
     /// Writes a keyframe of all processes.

@@ -32,6 +32,8 @@ pub enum BlockKind {
     Footer = 6,
     /// [`super::NativeNames`]: names of native frames. Behind all other blocks but the footer.
     NativeNames = 7,
+    /// [`super::UnseenAllocators`]: allocators whose blocks were not recorded.
+    UnseenAllocators = 8,
 }
 
 impl BlockKind {
@@ -44,6 +46,7 @@ impl BlockKind {
             5 => Self::Samples,
             6 => Self::Footer,
             7 => Self::NativeNames,
+            8 => Self::UnseenAllocators,
             _ => return None,
         })
     }

@@ -16,6 +16,7 @@ pub mod events;
 pub mod header;
 pub mod native_names;
 pub mod summary;
+pub mod unseen;
 pub mod varint;
 
 pub use block::{BlockKind, BlockRead, HEAD_BYTES};
@@ -25,6 +26,7 @@ pub use events::{Event, EventBlock, EventReader};
 pub use header::{HEADER_BYTES, TRAILER_BYTES, VERSION, Version};
 pub use native_names::{NamedCall, NamedFrame, NativeNames};
 pub use summary::{Footer, ImageTotals, IndexEntry, Row, RunInfo, Sample, Samples, Totals};
+pub use unseen::{Growth, UnseenAllocator, UnseenAllocators};
 
 use serde::{Serialize, de::DeserializeOwned};
 
