@@ -2,7 +2,9 @@
 
 use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::events::{Event, EventBlock, KeyframeImage};
-use heaptide_format::capture::{Definitions, Footer, IndexEntry, RunInfo, Sample, Samples, encode_meta, header};
+use heaptide_format::capture::{
+    Definitions, Footer, IndexEntry, RunInfo, Sample, Samples, UnseenAllocators, encode_meta, header,
+};
 use heaptide_format::ids::{Nanos, ThreadIndex};
 use std::fs::File;
 use std::io::{self, Write};
@@ -163,6 +165,17 @@ impl CaptureWriter {
     pub fn sample(&mut self, sample: Sample) -> io::Result<()> {
         self.samples.push(sample);
         if self.samples.len() >= BLOCK_SAMPLES { self.flush_samples() } else { Ok(()) }
+    }
+
+    /// Writes what was found of allocators whose blocks are not recorded, if anything was; in aggregated captures too.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn unseen(&mut self, unseen: &UnseenAllocators) -> io::Result<()> {
+        if *unseen == UnseenAllocators::default() {
+            return Ok(());
+        }
+        self.block(BlockKind::UnseenAllocators, self.began, &encode_meta(unseen))
     }
 
     fn flush_samples(&mut self) -> io::Result<()> {

@@ -65,7 +65,21 @@ struct Mapping {
     bytes: u64,
     row: RowId,
     allocator: Allocator,
+    /// It came with the length of an arena of Python's own allocator.
+    like_an_arena: bool,
 }
+
+/// Live bytes of mappings that are heap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anonymous {
+    /// Anonymous mappings and what `brk` gave.
+    pub mappings: u64,
+    /// Mappings of the length of an arena of Python's own allocator. They are not in `mappings`.
+    pub arenas: u64,
+}
+
+/// 256 KiB up to Python 3.9, 1 MiB since. No allocator that is told in `unseen` asks for so little at a time.
+const ARENAS: [u64; 2] = [256 << 10, 1 << 20];
 
 /// What a reallocation that has begun took out of the heap.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +111,7 @@ pub struct Heap {
     blocks: Blocks<Block>,
     pieces: BTreeMap<u64, Piece>,
     mappings: FxHashMap<u32, Mapping>,
+    anonymous: Anonymous,
     slots: SlotTable,
     /// Addresses that were handed out twice without a release between, and blocks that could not be kept.
     pub inconsistent: u64,
@@ -111,6 +126,11 @@ impl Heap {
     /// Whether nothing is live.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What of the live bytes are mappings.
+    pub fn anonymous(&self) -> Anonymous {
+        self.anonymous
     }
 
     /// A block came to life at `address`.
@@ -262,7 +282,9 @@ impl Heap {
         self.cut(cx, address, size);
         let slot = self.slots.take();
         self.pieces.insert(address, Piece { end: address.saturating_add(size), slot });
-        self.mappings.insert(slot.0, Mapping { bytes: size, row, allocator });
+        let like_an_arena = ARENAS.contains(&size);
+        self.mappings.insert(slot.0, Mapping { bytes: size, row, allocator, like_an_arena });
+        self.anonymous.change(allocator, like_an_arena, size, 0);
         self.came(cx, allocator, size, row, slot);
     }
 
@@ -305,7 +327,8 @@ impl Heap {
 
     fn shrink<S: FnMut(Event)>(&mut self, cx: &mut Context<'_, S>, slot: Slot, bytes: u64) {
         let Some(mapping) = self.mappings.get_mut(&slot.0) else { return };
-        let Mapping { row, allocator, .. } = *mapping;
+        let Mapping { row, allocator, like_an_arena, .. } = *mapping;
+        self.anonymous.change(allocator, like_an_arena, 0, bytes.min(mapping.bytes));
         if bytes < mapping.bytes {
             mapping.bytes -= bytes;
             cx.tally.shrunk(row, allocator, bytes);
@@ -348,7 +371,8 @@ impl Heap {
         self.pieces.insert(address, Piece { end: address.saturating_add(size), slot: piece.slot });
         let Some(mapping) = self.mappings.get_mut(&piece.slot.0) else { return };
         let before = (mapping.row, mapping.allocator, mapping.bytes);
-        *mapping = Mapping { bytes: size, row, allocator: before.1 };
+        self.anonymous.change(mapping.allocator, mapping.like_an_arena, size, mapping.bytes);
+        *mapping = Mapping { bytes: size, row, ..*mapping };
         cx.tally.reallocated(before, (row, before.1, size));
         let stack = cx.tally.stack(row);
         (cx.sink)(Event::Reallocated { slot: piece.slot, allocator: before.1, size, stack });
@@ -373,6 +397,17 @@ impl Heap {
         let used = self.slots.used();
         self.slots = SlotTable::after_keyframe(blocks.iter().map(|block| block.slot.0), used);
         KeyframeImage { image, used, blocks }
+    }
+}
+
+impl Anonymous {
+    /// A mapping of this kind got and lost these bytes. What is not heap does not count.
+    fn change(&mut self, allocator: Allocator, like_an_arena: bool, got: u64, lost: u64) {
+        if allocator.is_heap() {
+            let part = if like_an_arena { &mut self.arenas } else { &mut self.mappings };
+            // What a target that writes nonsense claims may add up to anything.
+            *part = part.wrapping_add(got).wrapping_sub(lost);
+        }
     }
 }
 

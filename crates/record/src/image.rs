@@ -28,6 +28,8 @@ pub struct Image {
     pub pid: u32,
     /// The program, as in its definition.
     pub program: StringId,
+    /// The path of the program.
+    pub program_path: String,
     /// Its arguments, as in its definition.
     pub arguments: Vec<StringId>,
     /// Its live blocks.
@@ -36,6 +38,8 @@ pub struct Image {
     pub modules: BTreeMap<u64, Mapped>,
     /// The process.
     pub process: Watched,
+    /// Its parent, as in its definition.
+    pub parent: Option<ImageIndex>,
     /// It was forked, not executed.
     pub forked: bool,
     /// Its end has been recorded.

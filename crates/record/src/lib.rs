@@ -2,7 +2,8 @@
 //!
 //! The way of an event: [`rings`] (words out of shared memory) → [`merge`] (all rings of an image in causal order) →
 //! [`heap`] (which block is meant) → `heaptide_analyze::tally` (live, peak, totals) and [`capture`] (the file).
-//! Beside it: [`dictionary`] (what the numbers stand for), [`lines`] (of Python instructions), [`target`] (what can be traced), [`session`] (the loop).
+//! Beside it: [`dictionary`] (what the numbers stand for), [`lines`] (of Python instructions), [`target`] (what can be traced), [`unseen`] (allocators that
+//! cannot be traced), [`session`] (the loop).
 //!
 //! Prints nothing and reads no environment: [`session::record`] takes options and gives an outcome.
 
@@ -20,6 +21,7 @@ pub mod shim_file;
 pub mod signals;
 mod stacks;
 pub mod target;
+pub mod unseen;
 
 pub use session::{Options, Outcome, RecordError, record};
 pub use target::{Target, TargetError};

@@ -57,11 +57,30 @@ pub fn parent(pid: u32) -> Option<u32> {
     stat(pid)?.get(1)?.parse().ok()
 }
 
-/// Resident bytes of a process; `None` if it is gone.
-pub fn resident(pid: u32) -> Option<u64> {
+/// Resident bytes of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resident {
+    /// Of files and of memory that is shared.
+    pub files: u64,
+    /// All others: its own.
+    pub anonymous: u64,
+}
+
+impl Resident {
+    /// All of them.
+    pub fn all(self) -> u64 {
+        self.files + self.anonymous
+    }
+}
+
+/// What of a process is resident; `None` if it is gone.
+pub fn resident(pid: u32) -> Option<Resident> {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * page_size())
+    // Size of the address space, resident, resident of files, …
+    let mut fields = text.split(' ').skip(1);
+    let mut pages = || fields.next()?.parse::<u64>().ok();
+    let (all, files) = (pages()? * page_size(), pages()? * page_size());
+    Some(Resident { files, anonymous: all.saturating_sub(files) })
 }
 
 /// Whether the thread exists.

@@ -13,11 +13,12 @@ use crate::process::{self, Watched};
 use crate::rings::{self, Shared};
 use crate::signals::Signals;
 use crate::target::Target;
+use crate::unseen::{Sampled, Unseen};
 use heaptide_analyze::tally::Tally;
 use heaptide_analyze::timeline::Timeline;
 use heaptide_format::capture::definitions::Definitions;
 use heaptide_format::capture::events::Event;
-use heaptide_format::capture::{Footer, RunInfo, Totals};
+use heaptide_format::capture::{Footer, RunInfo, Totals, UnseenAllocators};
 use heaptide_format::ids::Nanos;
 use heaptide_format::shared::{PATH_VARIABLE, RING_WORDS, Unread, option, ring_state};
 use rustc_hash::FxHashMap;
@@ -172,10 +173,12 @@ struct Session {
     peak_rss: u64,
     shim_bytes: u64,
     inconsistent: u64,
+    unseen: Unseen,
 }
 
 impl Session {
     fn new(shared: Shared, writer: CaptureWriter) -> Self {
+        let unseen = Unseen::new(shared.control().options & option::PYTHON_ALLOCATORS != 0);
         Self {
             shared,
             writer: Some(writer),
@@ -192,6 +195,7 @@ impl Session {
             peak_rss: 0,
             shim_bytes: 0,
             inconsistent: 0,
+            unseen,
         }
     }
 
@@ -340,15 +344,31 @@ impl Session {
     fn sample(&mut self) {
         let mut resident = 0;
         let mut own = 0;
-        for image in self.images.iter().filter(|image| !image.ended) {
-            resident += process::resident(image.pid).unwrap_or(0);
-        }
+        // Private bytes of the shim, by the shim's number of the image.
+        let mut private: FxHashMap<u32, u64> = FxHashMap::default();
         for (index, ring) in self.rings.iter().enumerate() {
             if self.shared.state(index) == ring_state::CLAIMED {
                 let written = ring.header.written.load(Ordering::Relaxed).min(RING_WORDS as u64);
-                own += 4096 + written * 8 + ring.header.shim_bytes.load(Ordering::Relaxed);
+                let shim_bytes = ring.header.shim_bytes.load(Ordering::Relaxed);
+                own += 4096 + written * 8 + shim_bytes;
+                *private.entry(ring.image).or_default() += shim_bytes;
             }
         }
+        for (number, image) in &self.by_number {
+            let image = &self.images[*image];
+            let Some(of_image) = (!image.ended).then(|| process::resident(image.pid)).flatten() else { continue };
+            resident += of_image.all();
+            let sampled = Sampled {
+                time: self.now,
+                resident: of_image,
+                own: private.get(number).copied().unwrap_or(0),
+                live: self.tally.image_live(image.index),
+                anonymous: image.heap.anonymous(),
+            };
+            self.unseen.sampled(image, sampled);
+        }
+        let found = self.unseen.take_found();
+        self.write(|writer| writer.unseen(&UnseenAllocators { found, ..UnseenAllocators::default() }));
         self.shim_bytes = self.shim_bytes.max(own);
         let resident = resident.saturating_sub(own);
         self.peak_rss = self.peak_rss.max(resident);
@@ -399,6 +419,8 @@ impl Session {
         self.round();
         self.sample();
         self.flush();
+        let unseen = std::mem::take(&mut self.unseen).finish();
+        self.write(|writer| writer.unseen(&unseen));
         let definitions: Definitions = self.dictionary.take_fresh();
         self.inconsistent += self.images.iter().map(|image| image.heap.inconsistent).sum::<u64>();
         self.tally.clock(Nanos(self.started.elapsed().as_nanos() as u64));

@@ -58,18 +58,23 @@ impl Session {
                 self.images.iter().rposition(|image| image.pid == parent)
             }),
         };
-        let (program, arguments): (_, Vec<_>) = match parent {
+        let (program, program_path, arguments): (_, _, Vec<_>) = match parent {
             // A forked child runs what its parent does, and does not say so again.
-            Some(parent) if announcement.forked => (self.images[parent].program, self.images[parent].arguments.clone()),
+            Some(parent) if announcement.forked => {
+                let parent = &self.images[parent];
+                (parent.program, parent.program_path.clone(), parent.arguments.clone())
+            }
             _ => (
                 self.dictionary.string(&announcement.program),
+                announcement.program,
                 announcement.arguments.iter().map(|text| self.dictionary.string(text)).collect(),
             ),
         };
         let python = announcement.python;
+        let parent = parent.map(|parent| self.images[parent].index);
         let index = self.dictionary.image(ImageDef {
             pid,
-            parent: parent.map(|parent| self.images[parent].index),
+            parent,
             origin: if announcement.forked { ImageOrigin::Fork } else { ImageOrigin::Exec },
             program,
             arguments: arguments.clone(),
@@ -81,10 +86,12 @@ impl Session {
             index,
             pid,
             program,
+            program_path,
             arguments,
             heap: heap::Heap::default(),
             modules: Default::default(),
             process: Watched::new(pid),
+            parent,
             forked: announcement.forked,
             ended: false,
         });
@@ -132,6 +139,7 @@ impl Session {
         self.images[image].ended = true;
         self.inconsistent += std::mem::take(&mut self.images[image].heap).inconsistent;
         let index = self.images[image].index;
+        self.unseen.ended(index);
         self.tally.image_ended(index);
         self.write(|writer| {
             writer.mark(Event::ImageEnded(index));

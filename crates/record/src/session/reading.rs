@@ -216,6 +216,7 @@ impl Session {
                 }
             }
             definition::FINALIZING => {
+                self.unseen.look(&images[image]);
                 let image = images[image].index;
                 self.tally.program_ended(image);
                 self.write(|writer| {
