@@ -38,7 +38,7 @@ fn other_versions_are_65() {
     );
     scratch.file("older.bin", &with_version(&capture().finish(), 0));
     scratch.heaptide("parse older.bin").exits(65).says(
-        "heaptide: older.bin: at byte 8: capture format 0.1 is older than 1.0, the oldest that this heaptide reads; use \
+        "heaptide: older.bin: at byte 8: capture format 0.0 is older than 1.0, the oldest that this heaptide reads; use \
          the heaptide that recorded it",
     );
 }

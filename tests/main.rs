@@ -25,3 +25,4 @@ mod symbols;
 mod threads;
 #[path = "support/traced.rs"]
 mod traced;
+mod unseen;

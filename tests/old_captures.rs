@@ -69,6 +69,24 @@ fn format_1_0_native() {
     assert!(has(first, 23_456) && has(second, 34_567), "{folded}");
 }
 
+/// 400 blocks of 123 456 bytes were held by one: 12 400 pages.
+#[test]
+fn format_1_0_unseen() {
+    let json = heaptide("stats --json", "format-1.0-unseen.bin").succeeds().json();
+    assert_eq!((&json["events"], &json["peak"]["bytes"]), (&10.into(), &63_963_136.into()));
+    let object = "/tmp/heaptide-fixture/holds";
+    let found =
+        serde_json::json!({"pid": 19_021, "object": object, "allocator": "jemalloc", "evidence": "<jemalloc>: "});
+    // Of the growth, the 2 677 872 bytes of the program's data and ten blocks of 32 are explained.
+    let growth = serde_json::json!({"pid": 19_021, "growth_bytes": 51_515_392, "in_mappings_bytes": 48_837_200,
+        "not_explained_bytes": 0, "significant": true});
+    let expected = serde_json::json!({"found": [found], "growth": [growth], "objects_not_searched": 0});
+    assert_eq!(json["unseen_allocators"], expected);
+    let warning = "jemalloc in holds is not traced: of 49.1 MiB by which RSS grew, 46.6 MiB is in mappings whose blocks \
+                   were not seen";
+    assert_eq!(json["warnings"], serde_json::json!([warning]));
+}
+
 #[test]
 fn format_1_0_cut() {
     functions_are_as_recorded("format-1.0-cut.bin", &FORMAT_1_0);

@@ -2,6 +2,8 @@
 
 use crate::support::Scratch;
 use crate::support::recording::Recording;
+use heaptide_format::capture::summary::Amount;
+use heaptide_format::capture::{Growth, UnseenAllocator, UnseenAllocators};
 use heaptide_format::ids::{ImageIndex, StackId};
 
 const APP: &str = "/app/app.py";
@@ -202,6 +204,69 @@ fn stats() {
     assert_eq!(json["tracer"]["lost"], 0);
 }
 
+/// 1 200 MiB of growth, of which 100 MiB are blocks and at most 900 MiB mappings.
+#[test]
+fn allocators_that_were_not_seen() {
+    let object = "/venv/lib/python3.8/site-packages/polars/polars.abi3.so";
+    let found = |image, allocator: &str| UnseenAllocator {
+        image,
+        path: object.into(),
+        allocator: allocator.into(),
+        evidence: "_rjem_mallctlbymib".into(),
+    };
+    let growth = |image, bytes: u64| Growth {
+        image,
+        first: 1 << 20,
+        highest: (1 << 20) + bytes,
+        blocks: Amount { bytes: 100 << 20, count: 0 },
+        mappings: 900 << 20,
+        ..Growth::default()
+    };
+    let mut recording = recording(12_345);
+    let child = recording.process(4_001, 0);
+    recording.unseen(&UnseenAllocators { found: vec![found(ImageIndex(0), "jemalloc")], ..Default::default() });
+    recording.unseen(&UnseenAllocators {
+        found: vec![found(child, "jemalloc"), found(child, "mimalloc"), found(ImageIndex(9), "tcmalloc")],
+        growth: vec![growth(ImageIndex(0), 1200 << 20), growth(child, 110 << 20), growth(ImageIndex(9), 9 << 30)],
+        unread: 3,
+    });
+    let scratch = Scratch::new();
+    scratch.file("run.bin", &recording.finish());
+    let warning = "jemalloc in polars.abi3.so is not traced: of 1.2 GiB by which RSS grew, 900.0 MiB is in mappings \
+                   whose blocks were not seen, 200.0 MiB is not explained by what was recorded";
+    let unread = "3 objects were not searched for allocators that cannot be traced";
+    for report in ["summary", "tree", "leaks", "stats"] {
+        let lines = format!("(run.bin)\nwarning: {warning}\nwarning: {unread}\n\n");
+        scratch.heaptide(&format!("{report} run.bin")).succeeds().shows(&lines);
+        let json = scratch.heaptide(&format!("{report} --json run.bin")).succeeds().json();
+        assert_eq!(json["warnings"], serde_json::json!([warning, unread]));
+    }
+    let lines = format!("\nwarning: before: {warning}\nwarning: before: {unread}\nwarning: after: {warning}\n");
+    scratch.heaptide("diff run.bin run.bin").succeeds().shows(&lines);
+    scratch.heaptide("flamegraph run.bin").exits(0);
+    assert!(scratch.read("run.flamegraph.html").contains(warning));
+    // The child's 10 MiB are little.
+    let json = scratch.heaptide("summary --json --pid 4001 run.bin").succeeds().json();
+    assert_eq!(json["warnings"], serde_json::json!([unread]));
+    scratch.heaptide("stats run.bin").succeeds().shows(
+        "\
+Allocators that are not traced
+processes  allocator            known by  object
+        2   jemalloc  _rjem_mallctlbymib  /venv/lib/python3.8/site-packages/polars/polars.abi3.so
+        1   mimalloc  _rjem_mallctlbymib  /venv/lib/python3.8/site-packages/polars/polars.abi3.so
+
+ pid   RSS grew  in mappings  not explained
+4000    1.2 GiB    900.0 MiB  200.0 MiB
+4001  110.0 MiB     10.0 MiB  0 B
+",
+    );
+    let json = scratch.heaptide("stats --json run.bin").succeeds().json();
+    let of_child = serde_json::json!({"pid": 4_001, "growth_bytes": 115_343_360, "in_mappings_bytes": 10_485_760,
+        "not_explained_bytes": 0, "significant": false});
+    assert_eq!(json["unseen_allocators"]["growth"][1], of_child);
+    assert_eq!(json["unseen_allocators"]["found"].as_array().unwrap().len(), 3);
+}
+
 #[test]
 fn diff() {
     let scratch = scratch();
@@ -281,7 +346,7 @@ fn temporary_needs_events_beyond_one() {
 fn parse_shows_every_record() {
     let text = scratch().heaptide("parse run.bin").succeeds().stdout();
     for line in [
-        "header format=\"1.1\"\n",
+        "header format=\"1.0\"\n",
         "string id=0 text=\"/usr/bin/python3\"\n",
         "code id=2 name=4 file=2 first_line=20\n",
         "stack id=1 parent=0 frame=0\n",

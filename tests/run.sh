@@ -25,7 +25,7 @@ install_packages() {
     for pair in cc:gcc g++:g++ python3:python3 musl-gcc:musl-tools chromium:chromium node:nodejs npm:npm; do
         command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair##*:}"
     done
-    packages="python3-dev python3-dbg python3-venv libjemalloc2 libtcmalloc-minimal4"
+    packages="python3-dev python3-dbg python3-venv libjemalloc2 libtcmalloc-minimal4 libjemalloc-dev libgoogle-perftools-dev"
     [ "$(dpkg --print-architecture)" = amd64 ] && packages="$packages gcc-multilib"
     for package in $packages; do
         dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing="$missing $package"

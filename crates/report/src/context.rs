@@ -1,6 +1,7 @@
 //! What every report says besides its figures: which capture it is of, and what to know before trusting it.
 
 use crate::units::{count, size, time, visible};
+use crate::unseen;
 use heaptide_analyze::Capture;
 use heaptide_analyze::frames::{Frame, FrameKind};
 use heaptide_analyze::profile::{Metric, Profile};
@@ -24,18 +25,7 @@ impl<'a> Context<'a> {
     /// Of this capture; `profile` adds what it noted, if there is one.
     pub fn new(file: &'a str, capture: &'a Capture, profile: Option<&Profile>, pid: Option<u32>) -> Self {
         let mut warnings: Vec<String> = capture.ends_early.iter().map(ToString::to_string).collect();
-        let tracer = &capture.account.totals.tracer;
-        if tracer.lost > 0 {
-            warnings.push(format!("{} events were lost while recording: all figures are too low", count(tracer.lost)));
-        }
-        if tracer.refused > 0 {
-            warnings
-                .push(format!("{} processes could not be traced and are not in the figures", count(tracer.refused)));
-        }
-        if tracer.cut_stacks > 0 {
-            let events = count(tracer.cut_stacks);
-            warnings.push(format!("the stacks of {events} events were cut: their outermost frames are missing"));
-        }
+        warnings.extend(missing(capture, pid));
         warnings.extend(profile.into_iter().flat_map(|profile| profile.notes.iter().cloned()));
         Self { file, capture, warnings, pid }
     }
@@ -53,8 +43,40 @@ impl<'a> Context<'a> {
         writeln!(out, "{}", style.bold(title))?;
         let process = self.pid.map_or(String::new(), |pid| format!(", process {pid}"));
         writeln!(out, "{}", style.dim(&format!("{}{process}  ({})", self.command(), visible(self.file))))?;
+        self.write_missing(style, "", out)?;
         writeln!(out)
     }
+
+    /// Those of the warnings that are about what is missing of the figures, a line each. That the capture ends early is
+    /// said when it is opened. `whose` stands before each.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write_missing(&self, style: Style, whose: &str, out: &mut dyn Write) -> io::Result<()> {
+        for warning in missing(self.capture, self.pid) {
+            writeln!(out, "{} {whose}{warning}", style.red("warning:"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the tracer did not see, a sentence each.
+fn missing(capture: &Capture, pid: Option<u32>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let tracer = &capture.account.totals.tracer;
+    if tracer.lost > 0 {
+        warnings.push(format!("{} events were lost while recording: all figures are too low", count(tracer.lost)));
+    }
+    if tracer.refused > 0 {
+        warnings.push(format!("{} processes could not be traced and are not in the figures", count(tracer.refused)));
+    }
+    if tracer.cut_stacks > 0 {
+        let events = count(tracer.cut_stacks);
+        warnings.push(format!("the stacks of {events} events were cut: their outermost frames are missing"));
+    }
+    // A process that is not there was refused before.
+    warnings.extend(unseen::warnings(capture, &capture.images_of(pid).unwrap_or_default()));
+    warnings
 }
 
 /// How text is set.

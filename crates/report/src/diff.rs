@@ -35,6 +35,9 @@ pub fn write_text(
     for (side, context) in [("before", before), ("after", after)] {
         writeln!(out, "{}", style.dim(&format!("{side:>6}: {}  ({})", context.command(), visible(context.file))))?;
     }
+    for (side, context) in [("before: ", before), ("after: ", after)] {
+        context.write_missing(style, side, out)?;
+    }
     writeln!(out)?;
     let mut totals = Table::new(&["before", "after", "bytes", "count", "of"]);
     for metric in Metric::ALL {

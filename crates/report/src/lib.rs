@@ -18,5 +18,6 @@ pub mod svg;
 pub mod table;
 pub mod tree;
 pub mod units;
+pub mod unseen;
 
 pub use context::{Context, Style};

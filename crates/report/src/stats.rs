@@ -4,17 +4,19 @@ use crate::context::{Context, Style, place_and_source};
 use crate::json::{self, Head, JsonAmount, JsonFrame};
 use crate::table::Table;
 use crate::units::{count, share, size, time, visible};
+use crate::unseen::{self, JsonUnseen};
 use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_analyze::sites::{by_module, by_site};
 use heaptide_format::allocator::Allocator;
 use heaptide_format::capture::summary::{Amount, Totals};
+use heaptide_format::ids::ImageIndex;
 use serde::Serialize;
 use std::io::{self, Write};
 
 /// Width of the longest bar of the histogram, in characters.
 const BAR: u64 = 40;
 
-/// Writes all sections; `limit` is the most sites, modules and processes, `None` all.
+/// Writes all sections; `limit` is the most sites, modules, processes and unseen allocators, `None` all.
 ///
 /// # Errors
 /// Those of writing.
@@ -60,8 +62,14 @@ pub fn write_text(
         writeln!(out, "\n{}", style.bold("Processes"))?;
         write_processes(context, limit, style, out)?;
     }
+    unseen::write_text(context.capture, &images_of(context), limit, style, out)?;
     writeln!(out, "\n{}", style.bold("The tracer"))?;
     write_tracer(totals, out)
+}
+
+fn images_of(context: &Context<'_>) -> Vec<ImageIndex> {
+    // A process that is not there was refused before.
+    context.capture.images_of(context.pid).unwrap_or_default()
 }
 
 fn write_totals(context: &Context<'_>, totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
@@ -199,6 +207,7 @@ struct Report<'a> {
     sites: Vec<JsonSite<'a>>,
     modules: Vec<JsonModule<'a>>,
     processes: Vec<Process<'a>>,
+    unseen_allocators: JsonUnseen<'a>,
     tracer: Tracer,
     timeline: Vec<Point>,
 }
@@ -328,6 +337,7 @@ pub fn write_json(
             .map(|(module, amount)| JsonModule { module, amount: (*amount).into() })
             .collect(),
         processes: processes(context),
+        unseen_allocators: JsonUnseen::new(capture, &images_of(context)),
         tracer: tracer(totals),
         timeline: capture
             .timeline
