@@ -531,6 +531,31 @@ mod tests {
     }
 
     #[test]
+    fn mappings_that_are_heap_are_counted_apart() {
+        run(|heap, cx, row| {
+            let check = |heap: &Heap, mappings, arenas| {
+                assert_eq!(heap.anonymous(), Anonymous { mappings, arenas });
+            };
+            heap.allocated(cx, Allocator::Malloc, 0x100, 77, row);
+            heap.allocated(cx, Allocator::MmapFile, 0x10_0000, 0x5000, row);
+            heap.allocated(cx, Allocator::MmapReserved, 0x20_0000, 0x5000, row);
+            heap.allocated(cx, Allocator::Mmap, 0x30_0000, 0x5000, row);
+            heap.allocated(cx, Allocator::Mmap, 0x40_0000, 256 << 10, row);
+            heap.allocated(cx, Allocator::Mmap, 0x50_0000, 1 << 20, row);
+            check(heap, 0x5000, (256 << 10) + (1 << 20));
+            heap.unmapped(cx, 0x30_1000, 0x1000);
+            heap.unmapped(cx, 0x40_0000, 256 << 10);
+            check(heap, 0x4000, 1 << 20);
+            // It keeps its kind when it grows.
+            let pending = heap.remapping(0x50_0000, 1 << 20);
+            heap.reallocated(cx, pending, Allocator::Mmap, 0x90_0000, 3 << 20, row);
+            check(heap, 0x4000, 3 << 20);
+            heap.unmapped(cx, 0, 1 << 40);
+            check(heap, 0, 0);
+        });
+    }
+
+    #[test]
     fn an_address_given_twice_loses_the_first_block() {
         let (account, events) = run(|heap, cx, row| {
             heap.allocated(cx, Allocator::Malloc, 0x100, 10, row);

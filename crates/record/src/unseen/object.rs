@@ -16,6 +16,10 @@ const PIECE: u64 = 1 << 20;
 const MARGIN: u64 = 512;
 /// Bytes of one section that are read at most: a length can claim anything.
 const MOST_BYTES: u64 = 1 << 30;
+/// Names that end like those we know, and such with something in front, that are kept. Real objects have a few hundred,
+/// and one of the latter.
+const MOST_NAMES: usize = 64 * 1024;
+const MOST_PREFIXED: usize = 64;
 /// Entries of a table of sections or segments that are read. Real objects have a few dozen.
 const MOST_HEADERS: u16 = 4096;
 
@@ -224,8 +228,10 @@ fn search_symbols(file: &File, table: &Section, names: &Section, verdict: &mut V
                 if !matches!(window.get(at + name.len()), Some(0 | b'.')) {
                     continue;
                 }
-                exact.insert(offset + at as u64, (name, says));
-                if says == Says::Holds(Known::Jemalloc) {
+                if exact.len() < MOST_NAMES {
+                    exact.insert(offset + at as u64, (name, says));
+                }
+                if says == Says::Holds(Known::Jemalloc) && prefixed.len() < MOST_PREFIXED {
                     let start = memchr::memrchr(0, &window[..at]).map_or(0, |zero| zero + 1);
                     prefixed.push((offset + start as u64, offset + at as u64));
                 }
@@ -236,7 +242,8 @@ fn search_symbols(file: &File, table: &Section, names: &Section, verdict: &mut V
         return Ok(());
     }
     let is_dynamic = table.kind == SHT_DYNSYM;
-    let mut evidence: Vec<(Known, u64, u64)> = Vec::new();
+    // By the first symbol of each: where its name begins and ends.
+    let mut evidence: FxHashMap<Known, (u64, u64)> = FxHashMap::default();
     pieces(file, table.offset, table.size, |window, offset, within| {
         // Entries are of 24 bytes: the first that begins in the piece.
         let first = (within.start as u64 + offset).next_multiple_of(SYMBOL as u64) - offset;
@@ -249,22 +256,27 @@ fn search_symbols(file: &File, table: &Section, names: &Section, verdict: &mut V
                 continue;
             }
             match exact.get(&name) {
-                Some((text, Says::Holds(known))) => evidence.push((*known, name, name + text.len() as u64)),
-                // Local ones are bound when the object is linked; hidden ones too.
+                Some((text, Says::Holds(known))) => {
+                    evidence.entry(*known).or_insert((name, name + text.len() as u64));
+                }
+                // Local, hidden and protected ones are bound when the object is linked.
                 Some((_, Says::DefinesMalloc)) => {
-                    verdict.exports_malloc |= is_dynamic && info >> 4 != 0 && matches!(visibility, 0 | 3);
+                    verdict.exports_malloc |= is_dynamic && info >> 4 != 0 && visibility == 0;
                 }
                 Some((_, Says::IsPython)) => verdict.is_python = true,
                 Some((_, Says::IsFreeThreaded)) => verdict.is_free_threaded = true,
                 None => {
-                    let found = prefixed.iter().find(|(start, known)| (*start..*known).contains(&name));
-                    evidence
-                        .extend(found.map(|(_, known)| (Known::Jemalloc, name, known + "mallctlbymib".len() as u64)));
+                    if let Some((_, known)) = prefixed.iter().find(|(start, known)| (*start..*known).contains(&name)) {
+                        let end = known + "mallctlbymib".len() as u64;
+                        evidence.entry(Known::Jemalloc).or_insert((name, end));
+                    }
                 }
             }
         }
     })?;
-    for (known, start, end) in evidence {
+    let mut evidence: Vec<_> = evidence.into_iter().collect();
+    evidence.sort_unstable();
+    for (known, (start, end)) in evidence {
         if verdict.found.iter().all(|(before, _)| *before != known) {
             let name = read_exactly(file, names.offset + start, (end - start) as usize)?;
             verdict.found.push((known, String::from_utf8_lossy(&name).into_owned()));
