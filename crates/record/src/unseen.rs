@@ -42,6 +42,8 @@ struct Watched {
     /// When it may be looked at again, and how long after that.
     next_look: u64,
     interval: u64,
+    /// An answer is due: a thread that hangs in a file system gets no further questions.
+    asked: bool,
     has_unseen: bool,
 }
 
@@ -95,13 +97,13 @@ impl Unseen {
         };
         let watched = self.image(image.index);
         watched.last = resident;
-        let mappings = sample.anonymous.mappings + sample.anonymous.arenas;
+        let mappings = sample.anonymous.mappings.saturating_add(sample.anonymous.arenas);
         let blocks = sample.live.bytes.saturating_sub(mappings);
         if blocks >= watched.most_blocks.bytes {
             watched.most_blocks = Amount { bytes: blocks, count: sample.live.count };
         }
         if !watched.sampled {
-            watched.growth = Growth { image: image.index, first, ..Growth::default() };
+            watched.growth = Growth { image: image.index, first, ..watched.growth };
         }
         if !watched.sampled || resident > watched.growth.highest {
             watched.growth = Growth {
@@ -114,7 +116,8 @@ impl Unseen {
             };
         }
         let more = sample.resident.files > watched.files.saturating_add(MORE_FILES);
-        if (!watched.sampled || more) && sample.time.0 >= watched.next_look {
+        if (!watched.sampled || more) && !watched.asked && sample.time.0 >= watched.next_look {
+            watched.asked = true;
             watched.files = sample.resident.files;
             watched.next_look = sample.time.0 + watched.interval.max(SOONEST);
             self.look(image);
@@ -187,7 +190,8 @@ impl Unseen {
         let image = answer.image;
         let watched = self.image(image);
         watched.interval = if answer.new_objects > 0 { SOONEST } else { (watched.interval * 2).clamp(SOONEST, LATEST) };
-        watched.growth.writable += answer.writable;
+        watched.growth.writable = watched.growth.writable.saturating_add(answer.writable);
+        watched.asked = false;
         watched.has_unseen |= !answer.found.is_empty();
         (answer.found.into_iter())
             .map(|found| UnseenAllocator {

@@ -109,7 +109,7 @@ impl Searcher {
                 unread.fetch_sub(1, Ordering::Relaxed);
                 verdict
             });
-            answer.writable += verdict.writable;
+            answer.writable = answer.writable.saturating_add(verdict.writable);
             let of_python = verdict.is_python && !verdict.found.is_empty();
             let python_is_seen = self.python_is_seen;
             let found = verdict.unseen(is_program).filter_map(|(known, evidence)| {
