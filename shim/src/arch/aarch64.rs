@@ -224,6 +224,18 @@ pub fn is_behind_call(address: usize, start: usize) -> bool {
     instruction >> 26 == 0b10_0101 || instruction & 0xFEFF_F000 == 0xD63F_0000
 }
 
+/// Bytes of what a signal handler returns to.
+pub const SIGNAL_RETURN_BYTES: usize = 8;
+
+/// Whether the kernel's call to return from a signal handler stands at this address: `mov x8, #139; svc #0`.
+///
+/// # Safety
+/// So many bytes as [`SIGNAL_RETURN_BYTES`] can be read there.
+pub unsafe fn is_signal_return(address: usize) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (address as *const [u32; 2]).read_unaligned() == [0xD280_1168, 0xD400_0001] }
+}
+
 /// A return address as an address of code: without the signature that pointer authentication puts into its upper bits
 /// (user addresses have at most 48 bits with the page sizes in use).
 #[inline(always)]

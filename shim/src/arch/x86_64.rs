@@ -221,6 +221,20 @@ pub fn is_behind_call(address: usize, start: usize) -> bool {
     address - start >= 8 && (byte(5) == 0xE8 || (2..=7).any(|back| byte(back) == 0xFF && byte(back - 1) >> 3 & 7 == 2))
 }
 
+/// Bytes of what a signal handler returns to.
+pub const SIGNAL_RETURN_BYTES: usize = 9;
+
+/// Whether the kernel's call to return from a signal handler stands at this address: `mov $15, %rax; syscall`, which C
+/// libraries put there byte by byte, because debuggers look for it.
+///
+/// # Safety
+/// So many bytes as [`SIGNAL_RETURN_BYTES`] can be read there.
+pub unsafe fn is_signal_return(address: usize) -> bool {
+    const CODE: [u8; SIGNAL_RETURN_BYTES] = [0x48, 0xC7, 0xC0, 0x0F, 0, 0, 0, 0x0F, 0x05];
+    // SAFETY: the caller's promise.
+    unsafe { (address as *const [u8; SIGNAL_RETURN_BYTES]).read() == CODE }
+}
+
 /// A return address as an address of code.
 #[inline(always)]
 pub fn plain_address(address: usize) -> usize {

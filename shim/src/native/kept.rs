@@ -193,10 +193,10 @@ impl Kept {
         self.rests.as_slice().get(index as usize).map_or(0, |rest| rest.node)
     }
 
-    /// Whether frames outside this one are not known.
+    /// What is noted of a frame, see [`bit`].
     #[inline(always)]
-    pub fn is_cut(&self, index: u32) -> bool {
-        self.checks.as_slice().get(index as usize).is_some_and(|check| check.has(bit::CUT))
+    pub fn bits(&self, index: u32) -> u32 {
+        self.checks.as_slice().get(index as usize).map_or(0, |check| (check.pc_and_bits >> ADDRESS_BITS) as u32)
     }
 
     /// The frames that may be in this place of the stack and of the code; 0: none.

@@ -101,7 +101,7 @@ impl Unwinder {
             self.begin();
         }
         let node = self.read_what_changed(stacks, ring, caller);
-        if self.kept.is_cut(self.last) {
+        if self.kept.bits(self.last) & bit::CUT != 0 {
             count_cut(ring);
         }
         if VERIFIES.load(Ordering::Relaxed) {
@@ -149,9 +149,12 @@ impl Unwinder {
     /// Whether the fresh frames on this kept one are a stack as deep as wanted.
     #[inline(always)]
     fn may_join(&self, kept: u32) -> bool {
-        let frame = self.kept.frame(kept);
-        let total = frame.depth as usize + self.fresh.len();
-        if frame.has(bit::LIMITED) { total == self.depth as usize } else { total <= self.depth as usize }
+        let is_limited = self.kept.bits(kept) & bit::LIMITED != 0;
+        if self.fresh.len() == 0 && !is_limited {
+            return true;
+        }
+        let total = self.kept.frame(kept).depth as usize + self.fresh.len();
+        if is_limited { total == self.depth as usize } else { total <= self.depth as usize }
     }
 
     /// The hook's caller.
@@ -178,12 +181,13 @@ impl Unwinder {
         if !self.kept.is_at(kept, state.slot, state.pc) {
             return false;
         }
-        let frame = self.kept.frame(kept);
-        if frame.has(bit::INTERRUPTED) {
-            return false;
+        match self.kept.bits(kept) & (bit::INTERRUPTED | bit::NEEDS_FRAME_POINTER) {
+            0 => true,
+            bit::NEEDS_FRAME_POINTER => {
+                self.find_frame_pointer(state, caller) && state.frame_pointer == self.kept.frame(kept).frame_pointer
+            }
+            _ => false,
         }
-        !frame.has(bit::NEEDS_FRAME_POINTER)
-            || (self.find_frame_pointer(state, caller) && state.frame_pointer == frame.frame_pointer)
     }
 
     /// Goes from the state's function to its caller, which it notes. Tells how the stack ends if there is none.

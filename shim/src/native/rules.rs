@@ -2,7 +2,7 @@
 
 use super::cfi;
 use super::modules;
-use crate::arch::SAVED;
+use crate::arch::{self, SAVED};
 use crate::memory::Pages;
 use crate::process;
 
@@ -151,13 +151,25 @@ impl Rules {
 
 /// The rule as the object in which the address lies says it.
 pub fn read(address: usize) -> Rule {
-    let module: Option<modules::Module> = process::state().and_then(|state| state.modules.find(address));
-    let Some(module) = module else { return Rule::of(Kind::Unknown) };
-    let Some((mut rule, range)) = cfi::rule(&module, address) else {
-        return Rule::of(if cfi::is_outermost(&module, address) { Kind::Outermost } else { Kind::Unknown });
-    };
-    if super::evaluation::includes(range.0) {
-        rule.flags |= flag::EVALUATION;
+    let Some(process) = process::state() else { return Rule::of(Kind::Unknown) };
+    let module = process.modules.find(address);
+    if let Some(module) = &module
+        && let Some((mut rule, range)) = cfi::rule(module, address)
+    {
+        if super::evaluation::includes(range.0) {
+            rule.flags |= flag::EVALUATION;
+        }
+        return rule;
     }
-    rule
+    // The trampoline of a C library, or of a kernel, that says nothing about it. A handler returns to its first byte, which
+    // may be the first of its page.
+    let returned_to = address + 1;
+    let is_readable = |module: &modules::Module| module.end - returned_to >= arch::SIGNAL_RETURN_BYTES;
+    // SAFETY: in a mapping of code, to which a function on the live stack returns, and far enough from its end.
+    let is_trampoline = || unsafe { arch::is_signal_return(returned_to) };
+    if process.modules.find(returned_to).is_some_and(|module| is_readable(&module)) && is_trampoline() {
+        return Rule::of(Kind::Signal);
+    }
+    let is_outermost = module.is_some_and(|module| cfi::is_outermost(&module, address));
+    Rule::of(if is_outermost { Kind::Outermost } else { Kind::Unknown })
 }
