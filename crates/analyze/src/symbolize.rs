@@ -80,7 +80,8 @@ impl<'c> Symbolized<'c> {
                     let before = |module: &ModuleId| names.has_embedded_module(*module);
                     let (known, unknown): (Vec<ModuleId>, Vec<ModuleId>) = object.modules.into_iter().partition(before);
                     modules.extend(known);
-                    if !unknown.is_empty() {
+                    // What the kernel maps (`[vdso]`) is no file.
+                    if !unknown.is_empty() && !path.starts_with('[') {
                         let why = match not_found {
                             Symbols::Changed => "has changed since the recording",
                             Symbols::Slow => "took too long to read",

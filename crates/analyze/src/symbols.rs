@@ -9,6 +9,7 @@ mod cache;
 mod debug_files;
 mod demangle;
 mod dwarf;
+mod mini;
 mod object_file;
 mod table;
 
@@ -281,7 +282,10 @@ impl Work {
         let mut sorted: Vec<u64> = addresses.iter().copied().flatten().collect();
         sorted.sort_unstable();
         sorted.dedup();
-        let objects: Vec<&object::File<'_>> = std::iter::once(&object).chain(&debug).collect();
+        let whole = [Some(&object), debug.as_ref()].into_iter().flatten().any(|object| object.symbol_table().is_some());
+        let mini = if whole { None } else { mini::unpacked(&object) };
+        let mini = mini.as_ref().and_then(|bytes| object::File::parse(&bytes[..]).ok());
+        let objects: Vec<&object::File<'_>> = std::iter::once(&object).chain(&debug).chain(&mini).collect();
         let symbols = table::names_of(&objects, &sorted);
         let sections = dwarf::Sections::of(debug.as_ref().unwrap_or(&object), shared.as_ref());
         let lookup = sections.as_ref().and_then(dwarf::Sections::lookup);
