@@ -642,20 +642,20 @@ fn label(frame: &Frame) -> String {
 fn replayed(capture: &Capture, path: &Path) -> Vec<Step> {
     let names = &capture.names;
     let frames = Frames::resolve(names, &vec![true; names.frames()], &LookUp { ran_at: u64::MAX, ..LookUp::default() });
+    // Of functions that are inlined into each other the one whose frame it is: whether the others are known depends on what
+    // debug information this machine has.
+    let frame_of = |id| &frames.distinct[frames.places(id)[0] as usize];
     let stack_of = |mut stack: StackId| {
         let mut labels = Vec::new();
         while let Some(node) = names.node(stack) {
-            // Innermost first.
-            let places = frames.places(node.frame).iter().rev();
-            labels.extend(places.map(|place| label(&frames.distinct[*place as usize])));
+            labels.push(label(frame_of(node.frame)));
             stack = node.parent;
         }
         labels
     };
     let place_of = |stack| match names.node(stack) {
         Some(node) => {
-            let innermost = frames.places(node.frame).last().expect("a frame has a name");
-            let frame = &frames.distinct[*innermost as usize];
+            let frame = frame_of(node.frame);
             (simple_name(frame).to_owned(), frame.loaded_from().to_string())
         }
         None => Default::default(),
