@@ -45,7 +45,7 @@ def blocks(capture: bytes) -> bytes:
         kind, codec = capture[at], capture[at + 1]
         stored = int.from_bytes(capture[at + 4 : at + 8], "little")
         content = capture[at + HEAD : at + HEAD + stored]
-        if kind not in range(1, 8) or len(content) < stored:
+        if kind not in range(1, 9) or len(content) < stored:
             break
         content = unpacked(content) if codec else content
         out += bytes([kind]) + len(content).to_bytes(3, "little") + content
