@@ -4,6 +4,9 @@
 use crate::sys;
 use core::ptr::NonNull;
 
+/// Bytes from which on an array is looked up all over, so that the processor's table of pages would not do: two large pages.
+const LARGE: usize = 4 << 20;
+
 /// An array in mapped pages that only grows. All zeros is the empty array, so it may lie in wiped memory.
 #[repr(C)]
 pub struct Pages<T> {
@@ -98,6 +101,9 @@ impl<T: Copy> Pages<T> {
     fn grow(&mut self, wanted: usize) -> bool {
         let bytes = sys::whole_pages(wanted.max(self.capacity + 1) * size_of::<T>());
         let Some(fresh) = sys::map(bytes) else { return false };
+        if bytes >= LARGE {
+            sys::prefer_large_pages(fresh, bytes);
+        }
         let fresh = fresh.cast::<T>();
         if let Some(old) = self.start {
             // SAFETY: both hold at least `length` elements and do not overlap.

@@ -13,6 +13,12 @@ pub fn map(bytes: usize) -> Option<NonNull<u8>> {
     map_with(bytes, flags, usize::MAX, 0)
 }
 
+/// Lets the kernel use large pages for these, if it has any.
+pub fn prefer_large_pages(address: NonNull<u8>, bytes: usize) {
+    // SAFETY: the advice changes nothing that can be seen, and these are the shim's own pages.
+    unsafe { syscall(number::MADVISE, [address.as_ptr() as usize, bytes, libc::MADV_HUGEPAGE as usize, 0, 0, 0]) };
+}
+
 /// Maps `bytes` of a file from `offset` on, shared and writable.
 pub fn map_shared(file: &File, offset: usize, bytes: usize) -> Option<NonNull<u8>> {
     map_with(bytes, libc::MAP_SHARED as usize, file.0, offset)

@@ -144,6 +144,22 @@ const _: () = assert!(MOST <= 1 << (u64::BITS - ADDRESS_BITS));
 /// Frames in the same state that are kept.
 const WAYS: usize = 4;
 
+/// A frame of a hash. All zeros is none.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Way {
+    /// Another part of the hash: frames of other states are told by it without being looked at.
+    tag: u16,
+    frame: u16,
+}
+
+/// What [`Kept::candidates`] gives.
+pub struct Candidates {
+    ways: [Way; WAYS],
+    tag: u16,
+    next: usize,
+}
+
 /// The frames. All zeros is empty.
 #[derive(Default)]
 #[repr(C)]
@@ -151,8 +167,8 @@ pub struct Kept {
     /// Frame 0 is none.
     checks: Pages<Check>,
     rests: Pages<Rest>,
-    /// Some frames for each hash of a state, the newest first; 0: none.
-    places: Pages<[u16; WAYS]>,
+    /// Some frames for each hash of a state, the newest first.
+    places: Pages<[Way; WAYS]>,
 }
 
 impl Kept {
@@ -165,7 +181,7 @@ impl Kept {
     pub fn clear(&mut self) {
         self.checks.truncate(0);
         self.rests.truncate(0);
-        self.places.as_mut_slice().fill([0; WAYS]);
+        self.places.as_mut_slice().fill([Way::default(); WAYS]);
     }
 
     /// A frame.
@@ -199,16 +215,30 @@ impl Kept {
         self.checks.as_slice().get(index as usize).map_or(0, |check| (check.pc_and_bits >> ADDRESS_BITS) as u32)
     }
 
-    /// The frames that may be in this place of the stack and of the code; 0: none.
+    /// The frames that are in this place of the stack and of the code.
     #[inline(always)]
-    pub fn candidates(&self, slot: usize, pc: usize) -> [u16; WAYS] {
+    pub fn candidates(&self, slot: usize, pc: usize) -> Candidates {
         let places = self.places.as_slice();
-        places.get(place(slot, pc) & places.len().wrapping_sub(1)).copied().unwrap_or_default()
+        let hash = hash(slot, pc);
+        let ways = places.get(hash >> 16 & places.len().wrapping_sub(1)).copied().unwrap_or_default();
+        Candidates { ways, tag: hash as u16, next: 0 }
+    }
+
+    /// The next of the candidates.
+    #[inline(always)]
+    pub fn next_of(&self, candidates: &mut Candidates, slot: usize, pc: usize) -> Option<u32> {
+        while let Some(way) = candidates.ways.get(candidates.next) {
+            candidates.next += 1;
+            if way.frame != 0 && way.tag == candidates.tag && self.is_at(u32::from(way.frame), slot, pc) {
+                return Some(u32::from(way.frame));
+            }
+        }
+        None
     }
 
     /// Whether a frame is in this place of the stack and of the code.
     #[inline(always)]
-    pub fn is_at(&self, index: u32, slot: usize, pc: usize) -> bool {
+    fn is_at(&self, index: u32, slot: usize, pc: usize) -> bool {
         let check = self.checks.as_slice().get(index as usize);
         check.is_some_and(|check| check.slot() == slot && check.pc() == pc)
     }
@@ -270,9 +300,10 @@ impl Kept {
         if !frame.has(bit::HIDDEN) {
             let places = self.places.as_mut_slice();
             let mask = places.len().wrapping_sub(1);
-            if let Some(ways) = places.get_mut(place(frame.slot, frame.pc) & mask) {
+            let hash = hash(frame.slot, frame.pc);
+            if let Some(ways) = places.get_mut(hash >> 16 & mask) {
                 ways.rotate_right(1);
-                ways[0] = index as u16;
+                ways[0] = Way { tag: hash as u16, frame: index as u16 };
             }
         }
         index as u32
@@ -302,6 +333,6 @@ impl Kept {
 }
 
 #[inline(always)]
-fn place(slot: usize, pc: usize) -> usize {
-    ((slot as u64).rotate_left(20) ^ pc as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize >> 40
+fn hash(slot: usize, pc: usize) -> usize {
+    ((slot as u64).rotate_left(20) ^ pc as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize >> 24
 }

@@ -128,8 +128,8 @@ impl Unwinder {
         loop {
             // The slot of one that was interrupted does not say what its stack pointer was: the kernel aligns what it saves.
             if state.slot >= changed && !state.interrupted {
-                for candidate in self.kept.candidates(state.slot, state.pc) {
-                    let candidate = u32::from(candidate);
+                let mut candidates = self.kept.candidates(state.slot, state.pc);
+                while let Some(candidate) = self.kept.next_of(&mut candidates, state.slot, state.pc) {
                     if !self.is_in_state(candidate, &mut state, caller) || !self.may_join(candidate) {
                         continue;
                     }
@@ -175,12 +175,9 @@ impl Unwinder {
         Some(state)
     }
 
-    /// Whether the state is that of a kept frame.
+    /// Whether the state is that of a kept frame, which is in the same place of the stack and of the code.
     #[inline(always)]
     fn is_in_state(&mut self, kept: u32, state: &mut State, caller: Caller) -> bool {
-        if !self.kept.is_at(kept, state.slot, state.pc) {
-            return false;
-        }
         match self.kept.bits(kept) & (bit::INTERRUPTED | bit::NEEDS_FRAME_POINTER) {
             0 => true,
             bit::NEEDS_FRAME_POINTER => {
