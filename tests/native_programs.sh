@@ -63,7 +63,7 @@ python=${NUMPY_PYTHON:-}
 for candidate in "${XDG_CACHE_HOME:-$HOME/.cache}"/heaptide-bench/venv-*/bin/python /usr/bin/python3; do
     [ -n "$python" ] || { "$candidate" -c 'import numpy' 2> /dev/null && python=$candidate; }
 done
-cat > numbers.py << 'END'
+cat > arrays.py << 'END'
 import numpy as np
 a = np.random.default_rng(1).random((300, 300))
 for _ in range(20):
@@ -78,7 +78,7 @@ except ImportError:
     pass
 END
 export OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 PYTHONHASHSEED=0
-if [ -n "$python" ]; then verify numpy whole "$python" numbers.py; else echo "numpy: left out, no interpreter has it"; fi
+if [ -n "$python" ]; then verify numpy whole "$python" arrays.py; else echo "numpy: left out, no interpreter has it"; fi
 verify sqlite whole sqlite3 :memory: -init small.sql .exit
 verify cc1 whole "$(gcc -print-prog-name=cc1 2> /dev/null || echo cc1)" -quiet -O2 big.c -o -
 cat > standard.cpp << 'END'
@@ -110,7 +110,7 @@ redis() {
     tries=0
     until redis-cli -s "$work/socket" ping > /dev/null 2>&1 || [ $tries = 100 ]; do sleep 0.1; tries=$((tries + 1)); done
     redis-benchmark -s "$work/socket" -q -n 5000 -t set,get,lpush,hset,zadd,mset > client.out 2>&1 || fail "redis-benchmark: $(tail -n 1 client.out)"
-    redis-cli -s "$work/socket" eval 'for i = 1, 1000 do redis.call("set", "k" .. i, string.rep("v", i)) end return #redis.call("keys", "k*")' 0 > count
+    redis-cli -s "$work/socket" eval 'for i = 1, 1000 do redis.call("set", "verified:" .. i, string.rep("v", i)) end return #redis.call("keys", "verified:*")' 0 > count
     redis-cli -s "$work/socket" shutdown nosave > /dev/null 2>&1
     wait $server
     # Its own allocator is jemalloc, which may be in the program itself; what is seen is what it asks the C library for.
