@@ -5,8 +5,12 @@
 
 use crate::traced::{Run, Traced, compiled};
 use heaptide_analyze::frames::{Frames, LookUp};
+use heaptide_analyze::records::{self, Record};
+use heaptide_analyze::source::Source;
 use heaptide_format::capture::FrameDef;
+use heaptide_format::capture::events::Event;
 use heaptide_format::ids::{FrameId, StackId};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -26,14 +30,14 @@ pub fn built(source: &str, kind: &str, flags: &[&str]) -> PathBuf {
     compiled(&format!("../native/{source}"), kind, &[&["-g0"], flags].concat())
 }
 
-/// Stacks of the blocks of a run, innermost first.
+/// Stacks of the blocks of a run.
 pub struct Stacks {
     pub run: Run,
-    /// By size: for each allocation in its order, the frames as `object+0xoffset`, `0xaddress` or [`CUT`].
-    places: BTreeMap<u64, Vec<Vec<String>>>,
-    /// The same as names.
-    names: BTreeMap<u64, Vec<Vec<String>>>,
-    /// What the program said, by size.
+    /// By size: the stack of each allocation and reallocation in its order.
+    events: BTreeMap<u64, Vec<StackId>>,
+    /// Names of the programs' own functions, once they are asked for.
+    frames: OnceCell<Frames>,
+    /// What the program said, by size: return addresses, innermost first.
     told: BTreeMap<u64, Vec<Vec<String>>>,
 }
 
@@ -56,56 +60,79 @@ impl Stacks {
 
     /// The stacks of a run.
     pub fn of(run: Run) -> Self {
-        let capture = run.capture();
-        let names = &capture.names;
-        let look_up = LookUp { ran_at: u64::MAX, ..LookUp::default() };
-        let frames = Frames::resolve(names, &vec![true; names.frames()], &look_up);
-        let place_of = |id: FrameId| match names.frame(id) {
+        run.capture();
+        let mut events = BTreeMap::<u64, Vec<StackId>>::new();
+        let source = Source::open(run.path()).expect("the capture was opened before");
+        let visit = &mut |_, record: Record<'_>| -> Result<(), std::convert::Infallible> {
+            let Record::Events(block) = record else { return Ok(()) };
+            for event in block.map_while(Result::ok) {
+                if let Event::Allocated { size, stack, .. } | Event::Reallocated { size, stack, .. } = event {
+                    events.entry(size).or_default().push(stack);
+                }
+            }
+            Ok(())
+        };
+        let walked = records::walk(&source, visit, &mut |_| {});
+        assert!(walked.is_ok(), "{}: {:?}", run.path().display(), walked.err());
+        let told = told(&run.stdout());
+        Self { run, events, frames: OnceCell::new(), told }
+    }
+
+    /// The frames of a stack, innermost first.
+    fn labelled(&self, mut stack: StackId, label: impl Fn(FrameId) -> String) -> Vec<String> {
+        let mut labels = Vec::new();
+        while let Some(node) = self.run.capture().names.node(stack) {
+            labels.push(label(node.frame));
+            stack = node.parent;
+        }
+        labels
+    }
+
+    /// By the addresses that were recorded: `object+0xoffset`, `0xaddress`, [`CUT`], or `python function:line`.
+    fn place_of(&self, id: FrameId) -> String {
+        let names = &self.run.capture().names;
+        match names.frame(id) {
             FrameDef::Native { module, offset } => format!("{}+{offset:#x}", names.text(names.module(module).path)),
             FrameDef::Unknown { address: 0 } => CUT.to_owned(),
             FrameDef::Unknown { address } => format!("{address:#x}"),
             FrameDef::Python { code, line, .. } => {
-                {
-                    let function = simple(names.text(names.code(code).name));
-                    // As the oracle writes it: what stands for a task has no line.
-                    if line == 0 { format!("{PYTHON}{function}") } else { format!("{PYTHON}{function}:{line}") }
-                }
+                let function = simple(names.text(names.code(code).name));
+                // As the oracle writes it: what stands for a task has no line.
+                if line == 0 { format!("{PYTHON}{function}") } else { format!("{PYTHON}{function}:{line}") }
             }
-        };
-        let name_of = |id: FrameId| match names.frame(id) {
+        }
+    }
+
+    /// The programs' own functions by name; of others, whose symbols depend on the machine, the object.
+    fn name_of(&self, id: FrameId) -> String {
+        let names = &self.run.capture().names;
+        match names.frame(id) {
             FrameDef::Native { module, .. } => {
                 let path = names.text(names.module(module).path);
-                // Of what is inlined into each other that whose frame it is.
-                let function = &frames.distinct[frames.places(id)[0] as usize].function;
-                // The programs' own functions by name; of others, whose symbols depend on the machine, the object.
                 match path.rsplit_once('/') {
-                    Some((directory, _)) if directory.ends_with("tmp/programs") => plain(function),
+                    Some(_) if is_own(path) => {
+                        let frames = self.frames.get_or_init(|| self.own_names());
+                        // Of what is inlined into each other that whose frame it is.
+                        plain(&frames.distinct[frames.places(id)[0] as usize].function)
+                    }
                     Some((_, object)) => format!("[{}]", object_name(object)),
                     None => path.to_owned(),
                 }
             }
-            FrameDef::Unknown { address } if address != 0 => "nowhere".to_owned(),
-            FrameDef::Unknown { .. } => CUT.to_owned(),
+            FrameDef::Unknown { address: 0 } => CUT.to_owned(),
+            FrameDef::Unknown { .. } => "nowhere".to_owned(),
             FrameDef::Python { code, .. } => simple(names.text(names.code(code).name)).to_owned(),
-        };
-        let walked = |mut stack: StackId, label: &dyn Fn(FrameId) -> String| {
-            let mut labels = Vec::new();
-            while let Some(node) = names.node(stack) {
-                labels.push(label(node.frame));
-                stack = node.parent;
-            }
-            labels
-        };
-        let (mut places, mut named) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
-        for step in run.steps() {
-            use crate::traced::What::{Allocated, Reallocated};
-            if matches!(step.what, Allocated | Reallocated(_)) {
-                places.entry(step.bytes).or_default().push(walked(step.stack_id, &place_of));
-                named.entry(step.bytes).or_default().push(walked(step.stack_id, &name_of));
-            }
         }
-        let told = told(&run.stdout());
-        Self { run, places, names: named, told }
+    }
+
+    fn own_names(&self) -> Frames {
+        let names = &self.run.capture().names;
+        let own = |id| match names.frame(FrameId(id)) {
+            FrameDef::Native { module, .. } => is_own(names.text(names.module(module).path)),
+            _ => false,
+        };
+        let wanted: Vec<bool> = (0..names.frames() as u32).map(own).collect();
+        Frames::resolve(names, &wanted, &LookUp { ran_at: u64::MAX, ..LookUp::default() })
     }
 
     /// Expects that each stack that the program told was recorded, with the same frames. The innermost one of ours is
@@ -116,7 +143,7 @@ impl Stacks {
             let is_cut = cut.contains(size);
             let mut expected: Vec<Vec<String>> = told.clone();
             expected.iter_mut().filter(|_| is_cut).for_each(|stack| stack.push(CUT.to_owned()));
-            let mut found: Vec<Vec<String>> = self.places.get(size).cloned().unwrap_or_default();
+            let mut found = self.places(*size).0;
             found.iter_mut().for_each(|stack| drop(stack.drain(..stack.len().min(1))));
             // Threads and processes print in any order.
             expected.sort();
@@ -145,7 +172,7 @@ impl Stacks {
             merged
         };
         for (size, told) in &self.told {
-            let found = self.places.get(size).map_or(&[][..], Vec::as_slice);
+            let (found, _) = self.places(*size);
             let mut found: Vec<_> =
                 found.iter().map(|stack| merged(&stack[1..], &|place| place.starts_with(PYTHON))).collect();
             let mut told: Vec<_> = told.iter().map(|stack| merged(stack, &|place| place == "evaluation")).collect();
@@ -158,7 +185,7 @@ impl Stacks {
     /// Python's frames of each stack of this size, `inner:3 < outer:9`, and how often.
     pub fn python_parts(&self, size: u64) -> BTreeMap<String, usize> {
         let mut parts = BTreeMap::new();
-        for stack in self.places.get(&size).into_iter().flatten() {
+        for stack in &self.places(size).0 {
             let frames: Vec<&str> = stack.iter().filter_map(|place| place.strip_prefix(PYTHON)).collect();
             *parts.entry(frames.join(" < ")).or_default() += 1;
         }
@@ -169,8 +196,9 @@ impl Stacks {
     /// from the beginning if there is none of this name: `main > descend*8 > take`. A row of frames of one foreign object
     /// is one `[libc]`.
     pub fn all_from(&self, root: &str, size: u64) -> BTreeSet<String> {
-        let stacks = self.names.get(&size).unwrap_or_else(|| panic!("no block of {size} bytes was recorded"));
-        stacks.iter().map(|stack| shown(stack, root)).collect()
+        let stacks = self.events.get(&size).unwrap_or_else(|| panic!("no block of {size} bytes was recorded"));
+        let different: BTreeSet<StackId> = stacks.iter().copied().collect();
+        different.iter().map(|stack| shown(&self.labelled(*stack, |frame| self.name_of(frame)), root)).collect()
     }
 
     /// The one stack of all blocks of this size.
@@ -199,19 +227,26 @@ impl Stacks {
 
     /// The outermost frames of all stacks.
     pub fn outermost(&self) -> BTreeSet<String> {
-        self.names.values().flatten().filter_map(|stack| stack.last().cloned()).collect()
+        let different: BTreeSet<StackId> = self.events.values().flatten().copied().collect();
+        different.iter().filter_map(|stack| self.labelled(*stack, |frame| self.name_of(frame)).pop()).collect()
     }
 
     /// How many blocks of this size were allocated.
     pub fn count(&self, size: u64) -> usize {
-        self.names.get(&size).map_or(0, Vec::len)
+        self.events.get(&size).map_or(0, Vec::len)
     }
 
-    /// Places and names of the stacks of this size, and what was told of it.
-    pub fn places(&self, size: u64) -> (&[Vec<String>], &[Vec<String>]) {
-        let [found, told] = [&self.places, &self.told].map(|of| of.get(&size).map_or(&[][..], Vec::as_slice));
-        (found, told)
+    /// The stacks of blocks of this size as they were recorded, and as they were told; innermost frame first.
+    pub fn places(&self, size: u64) -> (Vec<Vec<String>>, &[Vec<String>]) {
+        let stacks = self.events.get(&size).into_iter().flatten();
+        let found = stacks.map(|stack| self.labelled(*stack, |frame| self.place_of(frame))).collect();
+        (found, self.told.get(&size).map_or(&[], Vec::as_slice))
     }
+}
+
+/// Whether an object is one of the programs that tests compile.
+fn is_own(path: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(directory, _)| directory.ends_with("tmp/programs"))
 }
 
 /// `stack SIZE FRAME FRAME...`, by size.

@@ -406,8 +406,6 @@ pub struct Step {
     pub file: String,
     /// Where the block came from, `function:line` (native: `function`), innermost first.
     pub stack: Vec<String>,
-    /// The same as the capture has it.
-    pub stack_id: StackId,
     /// Number of its process.
     pub image: usize,
     /// Number of the block: no other that lives at the same time in this process has it.
@@ -708,10 +706,9 @@ fn replayed(capture: &Capture, path: &Path) -> Vec<Step> {
                 }
                 Event::Clock(_) | Event::FreedUnknown | Event::ProgramEnded(_) => continue,
             };
-            let stack_id = stack;
             let ((function, file), stack) = (place_of(stack), labelled(stack));
             let slot = slot.0;
-            steps.push(Step { what, allocator, bytes, function, file, stack, stack_id, image, slot });
+            steps.push(Step { what, allocator, bytes, function, file, stack, image, slot });
         }
         Ok(())
     };
