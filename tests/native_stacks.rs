@@ -165,6 +165,14 @@ fn signal_handlers() {
     }
 }
 
+/// What unwinding needs of a stack that is not its own.
+#[test]
+fn handlers_with_little_stack() {
+    let stacks = Stacks::of(program("small_stack.c", "", &["-O2"]).record());
+    assert_eq!((stacks.run.stdout(), stacks.run.status.code()), ("alive\n".into(), Some(0)));
+    assert_eq!(stacks.from("main", 28_001), "main > [libc] > handler");
+}
+
 #[test]
 fn interrupted_at_any_instruction() {
     for (kind, flags) in FLAVOURS {

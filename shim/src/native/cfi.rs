@@ -16,12 +16,14 @@ use gimli::{
 
 type Bytes = EndianSlice<'static, NativeEndian>;
 
-/// Room for all registers of a signal frame, and for one more row while a row is remembered.
+/// Room for the rules of all general registers and the return address (aarch64: of those that functions preserve), and for
+/// the initial rules and one remembered row beside the current one; compilers do not nest these. It lies on the
+/// program's stack, which may be a signal handler's of a few KiB. Whoever needs more has a cut stack.
 struct Storage;
 
 impl UnwindContextStorage<usize> for Storage {
-    type Rules = [(Register, RegisterRule<usize>); 40];
-    type Stack = [UnwindTableRow<usize, Self>; 4];
+    type Rules = [(Register, RegisterRule<usize>); if cfg!(target_arch = "aarch64") { 24 } else { 17 }];
+    type Stack = [UnwindTableRow<usize, Self>; 3];
 }
 
 /// The rule for an instruction of a module that is on the calling thread's stack, and the range of the function's part that
