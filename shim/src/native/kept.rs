@@ -96,6 +96,8 @@ pub mod bit {
     pub const CHECK_FRAME_POINTER: u32 = 128;
     /// Not all frames outside it are known: no unwind data, or `LIMITED`.
     pub const CUT: u32 = 256;
+    /// The frame outside it was kept just before it.
+    pub const ADJACENT: u32 = 512;
 }
 
 impl Frame {
@@ -250,26 +252,34 @@ impl Kept {
     #[inline(always)]
     pub unsafe fn first_change(&self, index: u32) -> Option<usize> {
         let checks = self.checks.as_slice();
-        let mut index = index;
-        let mut check = *checks.get(index as usize)?;
-        while check.outer() != 0 {
-            // Mostly the frame outside was kept just before. Known so, it need not be waited for.
-            index = if check.outer() == opaque(index as usize - 1) as u32 { index - 1 } else { check.outer() };
-            check = *checks.get(index as usize)?;
+        let mut index = index as usize;
+        let mut check = *checks.get(index)?;
+        loop {
+            if check.has(bit::ADJACENT) {
+                // Known without waiting for anything: the comparisons of several frames overlap.
+                index -= 1;
+            } else {
+                // A branch of its own: chosen from two values, the next frame's place would have to be waited for.
+                index = opaque(check.outer() as usize);
+                if index == 0 {
+                    return None;
+                }
+            }
+            check = *checks.get(index)?;
             // SAFETY: the frame inside this one is in the state that it was in, by our caller's promise or by the check of
             // the round before; so its rule, which was followed then, reads this very place of the live stack.
             let pc = unsafe { (check.slot() as *const usize).read() };
-            if plain_address(pc) != check.pc() || (check.has(bit::CHECK_FRAME_POINTER) && !self.is_restored(index)) {
+            let is_restored = || self.is_restored(index);
+            if plain_address(pc) != check.pc() || (check.has(bit::CHECK_FRAME_POINTER) && !is_restored()) {
                 return Some(check.slot());
             }
         }
-        None
     }
 
     /// Whether a frame's frame pointer is still restored to what it was.
     #[inline(never)]
-    fn is_restored(&self, index: u32) -> bool {
-        let Some(rest) = self.rests.as_slice().get(index as usize) else { return false };
+    fn is_restored(&self, index: usize) -> bool {
+        let Some(rest) = self.rests.as_slice().get(index) else { return false };
         // SAFETY: as in `first_change`, which has found the frame inside this one in the state that it was in.
         rest.frame_pointer == unsafe { (rest.restored_from as *const usize).read() }
     }
@@ -294,7 +304,8 @@ impl Kept {
             return 0;
         }
         let index = self.checks.len();
-        if index >= MOST || !self.push(&frame) {
+        let adjacent = if frame.outer != 0 && frame.outer as usize + 1 == index { bit::ADJACENT } else { 0 };
+        if index >= MOST || !self.push(&Frame { bits: frame.bits | adjacent, ..frame }) {
             return 0;
         }
         if !frame.has(bit::HIDDEN) {
