@@ -11,6 +11,14 @@ use core::sync::atomic::Ordering;
 use heaptide_format::allocator::Allocator;
 use heaptide_format::wire::{FAILED, RANGE, Reallocator, STAMPED, WIDE, definition, kind, word0};
 
+/// An allocation is going to be recorded: what that will need is fetched while the allocator works.
+#[inline(always)]
+pub fn expect(guard: &Guard, caller: Caller) {
+    if native::is_wanted() {
+        guard.unwinder.prefetch(caller);
+    }
+}
+
 /// A block has come to life. `caller` is that of the allocating function.
 #[inline(always)]
 pub fn allocated(guard: &mut Guard, allocator: Allocator, address: usize, size: usize, caller: Caller) {

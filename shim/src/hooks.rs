@@ -22,6 +22,7 @@ use heaptide_format::wire::Reallocator;
 #[inline(always)]
 pub fn allocate(allocator: Allocator, size: usize, caller: Caller, real: impl FnOnce() -> *mut c_void) -> *mut c_void {
     let Some(mut guard) = thread::enter() else { return real() };
+    events::expect(&guard, caller);
     let block = real();
     if !block.is_null() {
         events::allocated(&mut guard, allocator, block as usize, size, caller);

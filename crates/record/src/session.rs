@@ -151,6 +151,13 @@ fn start(target: &Target, options: &Options, shared: &Shared, signals: &Signals)
 /// A round that found fewer words than this is followed by a sleep.
 const BUSY_WORDS: usize = 512;
 /// How long a run is continued after its last process while a child that was forked has not been heard of. On a busy
+/// Sleep between rounds that find little; longer when they find nothing.
+const FIRST_NAP_NANOS: i64 = 250_000;
+/// Sleep between rounds that find little, once a run has lasted: rings hold what comes meanwhile, one that is full wakes us,
+/// and waking up costs as much as reading a thousand events.
+const BUSY_NAP_NANOS: i64 = 1_000_000;
+/// Short programs are not to wait for us at their end.
+const BEGINNING_NANOS: u64 = 100_000_000;
 /// machine it may take long to get its first moment; one whose fork has failed never comes.
 const GRACE_NANOS: u64 = 1_000_000_000;
 const SAMPLE_NANOS: u64 = 10_000_000;
@@ -254,7 +261,10 @@ impl Session {
                     }
                 }
                 idle_rounds = if words == 0 { (idle_rounds + 1).min(8) } else { 0 };
-                let nap = 250_000 << idle_rounds.min(4);
+                let nap = match idle_rounds {
+                    0 if now > BEGINNING_NANOS => BUSY_NAP_NANOS,
+                    rounds => FIRST_NAP_NANOS << rounds.min(4),
+                };
                 rings::wait_for_doorbell(self.shared.control(), doorbell, nap);
             } else {
                 idle_rounds = 0;

@@ -4,7 +4,7 @@
 //! What a comparison needs of each frame is in 16 bytes, so that four frames are a line of the processor's cache: that is
 //! most of what a stack costs that has not changed.
 
-use crate::arch::{opaque, plain_address};
+use crate::arch::{opaque, plain_address, prefetch};
 use crate::memory::Pages;
 use crate::stacks::{Node, Path};
 
@@ -224,6 +224,15 @@ impl Kept {
         let hash = hash(slot, pc);
         let ways = places.get(hash >> 16 & places.len().wrapping_sub(1)).copied().unwrap_or_default();
         Candidates { ways, tag: hash as u16, next: 0 }
+    }
+
+    /// Has the memory fetched that [`Self::candidates`] will read.
+    #[inline(always)]
+    pub fn prefetch(&self, slot: usize, pc: usize) {
+        let places = self.places.as_slice();
+        if let Some(ways) = places.get(hash(slot, pc) >> 16 & places.len().wrapping_sub(1)) {
+            prefetch(core::ptr::from_ref(ways) as usize);
+        }
     }
 
     /// The next of the candidates.

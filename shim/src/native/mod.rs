@@ -94,6 +94,16 @@ impl Unwinder {
         self.depth = 0;
     }
 
+    /// Has the memory fetched with which reading the stack of the hook's caller will begin.
+    #[inline(always)]
+    pub fn prefetch(&self, caller: Caller) {
+        if let Some(slot) = caller.slot() {
+            let pc = caller.return_address();
+            self.kept.prefetch(slot, pc);
+            self.rules.prefetch(pc.wrapping_sub(1));
+        }
+    }
+
     /// The stack of the hook's caller.
     #[inline]
     pub fn read(&mut self, stacks: &mut Stacks, ring: &mut Writer, caller: Caller) -> Node {

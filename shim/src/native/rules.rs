@@ -100,12 +100,21 @@ impl Rules {
         }
     }
 
+    /// Has the memory fetched that looking for a rule will read.
+    #[inline(always)]
+    pub fn prefetch(&self, address: usize) {
+        let table = self.table.as_slice();
+        if let Some(rule) = table.get(place(address) & table.len().wrapping_sub(1)) {
+            arch::prefetch(core::ptr::from_ref(rule) as usize);
+        }
+    }
+
     /// Where the rule is, or where it belongs.
     #[inline(always)]
     fn find(&self, address: usize) -> Result<usize, usize> {
         let table = self.table.as_slice();
         let mask = table.len().wrapping_sub(1);
-        let mut place = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize >> 32 & mask;
+        let mut place = place(address) & mask;
         // The table is at most half full, so a free entry ends the search.
         while let Some(rule) = table.get(place) {
             if rule.address == address {
@@ -147,6 +156,11 @@ impl Rules {
         old.release();
         true
     }
+}
+
+#[inline(always)]
+fn place(address: usize) -> usize {
+    (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize >> 32
 }
 
 /// The rule as the object in which the address lies says it.
