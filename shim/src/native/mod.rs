@@ -1,9 +1,9 @@
 //! The native stack of the calling thread, read at the event and made cheap by validation.
 //!
-//! The stack that was read last is kept: for each frame where its return address lies, and its value. The next reading
-//! goes from the innermost frame outwards by the rules of the objects' unwind data ([`rules`], [`cfi`]) until it meets a
-//! frame of the kept stack in the same state, then compares what the rules of that frame and all outside it would read
-//! with what they read then. Nothing is patched.
+//! The stacks that were read lately are kept ([`kept`]): for each frame where its return address lies, and its value. The
+//! next reading goes from the innermost frame outwards by the rules of the objects' unwind data ([`rules`], [`cfi`]) until
+//! it meets a kept frame in the same state, then compares what the rules of that frame and all outside it would read with
+//! what they read then. Nothing is patched.
 //!
 //! Why that is exact: a frame's state is its place in the code, its stack pointer and, if rules further out need it, its
 //! frame pointer. A rule is a function of that state and of the words that it reads. So from equal states equal words
@@ -42,7 +42,7 @@ enum End {
     Cut = 1,
     /// It is as deep as wanted.
     Limit = 2,
-    /// A rule needs a register that is not kept.
+    /// It has to be read with all registers, and not kept.
     NeedsRegisters = 3,
 }
 
@@ -232,7 +232,11 @@ impl Unwinder {
             depth: 0,
             bits,
         };
-        if !frame.is_plausible() || !self.fresh.push(frame) {
+        if !frame.is_plausible() {
+            // Nothing that could be compared the next time.
+            return Some(End::NeedsRegisters);
+        }
+        if !self.fresh.push(frame) {
             return Some(End::Cut);
         }
         match rule.kind {
@@ -284,7 +288,11 @@ impl Unwinder {
         // SAFETY: readable, as was found above.
         state.pc = arch::plain_address(unsafe { (slot as *const usize).read() });
         (state.slot, state.stack_pointer, state.interrupted) = (slot, cfa, false);
-        if state.pc == 0 { Some(End::Whole) } else { None }
+        if state.pc != 0 {
+            return None;
+        }
+        // Where a stack is made by hand, it may end so once and go on another time.
+        Some(if self.hide(slot, 0) { End::Whole } else { End::Cut })
     }
 
     /// The state is at the return from a signal handler: what was interrupted lies on the stack.
