@@ -1,5 +1,6 @@
 //! aarch64, AAPCS64.
 
+use super::Registers;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering;
 
@@ -144,22 +145,6 @@ pub const SIGNAL_STACK_POINTER: usize = 560;
 pub const SIGNAL_PC: usize = 568;
 /// There: the register of return addresses.
 pub const SIGNAL_LINK: usize = 552;
-
-/// What functions preserve, as it was at one place.
-pub struct Registers {
-    /// Place in the code.
-    pub pc: usize,
-    /// Stack pointer.
-    pub stack_pointer: usize,
-    /// Return address, where the processor has a register for it.
-    pub link: usize,
-    /// Those of [`SAVED`].
-    pub saved: [usize; SAVED.len()],
-    /// `pc` is the next instruction, not one that a call returns to.
-    pub interrupted: bool,
-    /// There is no caller.
-    pub is_whole: bool,
-}
 
 /// The registers here, in the function that this is inlined into.
 #[inline(always)]

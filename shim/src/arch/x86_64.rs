@@ -1,5 +1,6 @@
 //! x86-64, System V.
 
+use super::Registers;
 use core::arch::{asm, global_asm};
 
 // The one thread-local of the shim, in the initial-exec model: `thread_local!` in a shared object goes through
@@ -149,22 +150,6 @@ pub const SIGNAL_STACK_POINTER: usize = 160;
 pub const SIGNAL_PC: usize = 168;
 /// There: the register of return addresses. There is none: any that can be read will do.
 pub const SIGNAL_LINK: usize = SIGNAL_PC;
-
-/// What functions preserve, as it was at one place.
-pub struct Registers {
-    /// Place in the code.
-    pub pc: usize,
-    /// Stack pointer.
-    pub stack_pointer: usize,
-    /// Return address, where the processor has a register for it.
-    pub link: usize,
-    /// Those of [`SAVED`].
-    pub saved: [usize; SAVED.len()],
-    /// `pc` is the next instruction, not one that a call returns to.
-    pub interrupted: bool,
-    /// There is no caller.
-    pub is_whole: bool,
-}
 
 /// The registers here, in the function that this is inlined into.
 #[inline(always)]
