@@ -35,7 +35,7 @@ pub fn releasing(guard: &mut Guard, address: usize) {
         finalizing(guard);
     }
     let written = if guard.is_one_of_many() {
-        let stamp = arch::stamp_before();
+        let stamp = arch::stamp();
         guard.ring.put([word0(kind::FREED_STAMPED, 0, address as u64), stamp])
     } else {
         guard.ring.put([word0(kind::FREED, 0, address as u64)])
@@ -54,7 +54,7 @@ fn finalizing(guard: &mut Guard) {
 pub fn reallocating(guard: &mut Guard, old: usize) {
     let address = old as u64;
     let written = if guard.is_one_of_many() {
-        let stamp = arch::stamp_before();
+        let stamp = arch::stamp();
         guard.ring.put([word0(kind::REALLOC_BEGIN, STAMPED, address), stamp])
     } else {
         guard.ring.put([word0(kind::REALLOC_BEGIN, 0, address)])
@@ -64,7 +64,7 @@ pub fn reallocating(guard: &mut Guard, old: usize) {
 
 /// A range is about to be remapped.
 pub fn remapping(guard: &mut Guard, old: usize, length: usize) {
-    let stamp = arch::stamp_before();
+    let stamp = arch::stamp();
     let word = word0(kind::REALLOC_BEGIN, STAMPED | RANGE, old as u64);
     let written = guard.ring.put([word, length as u64, stamp]);
     lose_unless(guard, written);
@@ -82,7 +82,7 @@ pub fn reallocated(guard: &mut Guard, reallocator: Reallocator, address: usize, 
 /// A reallocation has failed: the old block lives on.
 #[cold]
 pub fn reallocation_failed(guard: &mut Guard, reallocator: Reallocator) {
-    let stamp = arch::stamp_after();
+    let stamp = arch::stamp();
     let sub = (reallocator as u64) << 2 | STAMPED | FAILED;
     let written = guard.ring.put([word0(kind::REALLOC_END, sub, 0), 0, stamp]);
     count(guard, written);
@@ -90,7 +90,7 @@ pub fn reallocation_failed(guard: &mut Guard, reallocator: Reallocator) {
 
 /// A range is about to be unmapped.
 pub fn unmapping(guard: &mut Guard, address: usize, length: usize) {
-    let stamp = arch::stamp_before();
+    let stamp = arch::stamp();
     let written = guard.ring.put([word0(kind::UNMAPPED, STAMPED, address as u64), length as u64, stamp]);
     count(guard, written);
 }
@@ -101,10 +101,10 @@ fn put_block(guard: &mut Guard, word: u64, size: usize, stack: Node, stamped: bo
     let size = size as u64;
     let ring = &mut guard.ring;
     let written = if size < u64::from(WIDE) {
-        if stamped { ring.put([word, stack | size, arch::stamp_after()]) } else { ring.put([word, stack | size]) }
+        if stamped { ring.put([word, stack | size, arch::stamp()]) } else { ring.put([word, stack | size]) }
     } else {
         let wide = stack | u64::from(WIDE);
-        if stamped { ring.put([word, wide, size, arch::stamp_after()]) } else { ring.put([word, wide, size]) }
+        if stamped { ring.put([word, wide, size, arch::stamp()]) } else { ring.put([word, wide, size]) }
     };
     count(guard, written);
 }

@@ -92,6 +92,36 @@ impl Shared {
     }
 }
 
+/// The target's side, for tests.
+#[cfg(test)]
+impl Shared {
+    /// A thread of image 1 claims ring `index`.
+    pub fn claim(&mut self, index: usize) {
+        let header = self.header(index).expect("a ring");
+        header.image.store(1, Ordering::Relaxed);
+        header.pid.store(std::process::id(), Ordering::Relaxed);
+        header.claims.fetch_add(1, Ordering::Release);
+        self.control().rings_used.fetch_max(index as u32 + 1, Ordering::AcqRel);
+        self.control().ring_states[index].store(ring_state::CLAIMED, Ordering::Release);
+    }
+
+    /// The thread that has claimed ring `index` publishes these words, for which there is room.
+    pub fn publish(&mut self, index: usize, words: &[u64]) {
+        use std::os::unix::fs::FileExt;
+        let header = self.header(index).expect("a ring");
+        let written = header.written.load(Ordering::Relaxed);
+        assert!(written + words.len() as u64 <= header.read.load(Ordering::Acquire) + RING_WORDS as u64, "no room");
+        let at = written as usize & (RING_WORDS - 1);
+        let (first, rest) = words.split_at(words.len().min(RING_WORDS - at));
+        for (at, words) in [(at, first), (0, rest)] {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let place = shared::ring_offset(index) + size_of::<RingHeader>() + at * 8;
+            self.file.write_all_at(&bytes, place as u64).expect("written");
+        }
+        header.written.store(written + words.len() as u64, Ordering::Release);
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
         // A target that goes on finds it stopped; our own mapping stays, headers are handed out as `'static`.

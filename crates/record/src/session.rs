@@ -331,8 +331,10 @@ impl Session {
             ring.begin(claims, ring.header.image.load(Ordering::Relaxed));
         }
         ring.compact();
-        // Bounded: what is held back is little, unless a thread is stuck between its stamp and its publication.
-        if ring.words.len() >= RING_WORDS {
+        // What a round holds back it has taken itself, a ring's worth at most: everything older was due. To leave words in a
+        // ring while others are taken would break their order. More are held only of an image that never announced itself,
+        // or of one that writes nonsense for stamps.
+        if ring.words.len() > RING_WORDS {
             return 0;
         }
         let before = ring.words.len();
@@ -481,3 +483,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

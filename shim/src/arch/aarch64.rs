@@ -73,22 +73,14 @@ pub unsafe fn syscall(number: i64, arguments: [usize; 6]) -> isize {
     result
 }
 
-// The virtual counter of many aarch64 machines ticks at 25 MHz: two threads would often read the same. One shared
-// counter costs a cache line that moves between cores, but orders every pair.
-fn stamp() -> u64 {
+/// A stamp: later than every one that another thread took before what this thread has seen of it, earlier than every one
+/// that another thread takes after it has seen what this thread does next.
+///
+/// The virtual counter of many aarch64 machines ticks at 25 MHz: two threads would often read the same. One shared counter
+/// costs a cache line that moves between cores, but orders every pair.
+#[inline(always)]
+pub fn stamp() -> u64 {
     crate::process::control().stamps.fetch_add(1, Ordering::SeqCst)
-}
-
-/// Stamp for what happens after it in program order (a release).
-#[inline(always)]
-pub fn stamp_before() -> u64 {
-    stamp()
-}
-
-/// Stamp for what happened before it in program order (an allocation).
-#[inline(always)]
-pub fn stamp_after() -> u64 {
-    stamp()
 }
 
 /// Has the memory at this address fetched.
