@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod debuginfod;
+mod families;
 mod help;
 mod hooks;
 mod interpreters;

@@ -165,20 +165,6 @@ fn python_subprocesses() {
 }
 
 #[test]
-fn multiprocessing() {
-    for python in pythons() {
-        for method in ["fork", "forkserver", "spawn"] {
-            let run = Traced::python("pool.py", python).args([method]).record();
-            assert_eq!(run.exits(0).stdout(), "15\n", "{method} on 3.{}", python.minor);
-            let blocks = run.of_size(20_001);
-            assert_eq!(blocks.len(), 6, "{method} on 3.{}", python.minor);
-            assert!(blocks.iter().all(|step| step.stack[0] == "work:10"));
-            assert!(blocks.iter().all(|step| step.image != 0), "the main process does not work itself");
-        }
-    }
-}
-
-#[test]
 fn daemons_are_followed() {
     let run = Traced::program("daemon.c").record();
     assert_eq!(run.exits(0).allocated("in_daemon"), (617_250, 50));

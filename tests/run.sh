@@ -87,6 +87,12 @@ test_page() {
     (cd tests/page && CHROMIUM=$(command -v chromium) PAGE="$cache/inventory.html" node --test browser.test.js)
 }
 
+# The two sides of a ring, in a model that tries out every interleaving.
+test_interleavings() {
+    say "all interleavings of the two sides of a ring"
+    cargo test --quiet -p heaptide-format --no-default-features --features model --lib ring
+}
+
 fuzz() {
     say "fuzzing for 20 s a target"
     sh fuzz/run.sh 20 && return 0
@@ -104,5 +110,6 @@ cargo test --workspace "$@"
 say "the documents"
 python3 docs/check.py "$target/debug/heaptide"
 test_page
+test_interleavings
 fuzz
 say "all passed"

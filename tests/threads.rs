@@ -27,7 +27,7 @@ fn blocks_made_in_one_thread_and_freed_in_another() {
 
 #[test]
 fn blocks_freed_as_soon_as_another_thread_knows_of_them() {
-    let run = Traced::program("handing.c").record();
+    let run = Traced::program("../stress/handing.c").record();
     assert_eq!(run.allocated("make"), (1_000_000_000, 1_000_000));
     assert_eq!(run.at_exit("make"), (0, 0));
     assert_eq!(run.totals().freed_unknown, 0);

@@ -1,12 +1,13 @@
-//! Writing to a ring: room, words, publication. What the words mean is in `heaptide_format::wire`.
+//! Writing records to a ring, and waiting for room in it. The protocol is in `heaptide_format::ring`, what the words mean in
+//! `heaptide_format::wire`.
 
 use crate::{process, sys};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
+use heaptide_format::ring;
 use heaptide_format::shared::{RING_WORDS, RingHeader};
 use heaptide_format::wire::{BlobKind, blob_word};
 
-const MASK: u64 = RING_WORDS as u64 - 1;
 /// Bytes of a blob in one record: a fraction of the ring, so that a large blob flows through it.
 const BLOB_PART: usize = RING_WORDS;
 
@@ -26,7 +27,7 @@ impl Writer {
         // SAFETY: `process::ring` gave it; it stays mapped.
         let fields = unsafe { header.as_ref() };
         let written = fields.written.load(Ordering::Acquire);
-        Self { header, written, limit: fields.read.load(Ordering::Acquire) + RING_WORDS as u64 }
+        Self { header, written, limit: ring::limit(fields) }
     }
 
     /// The ring's header.
@@ -45,10 +46,11 @@ impl Writer {
             return false;
         }
         for (index, word) in words.into_iter().enumerate() {
-            place(header, written + index as u64, word);
+            // SAFETY: as in `new`; this thread alone writes to it.
+            unsafe { ring::place(header, written + index as u64, word) };
         }
         self.written = written + N as u64;
-        self.header().written.store(written + N as u64, Ordering::Release);
+        ring::publish(self.header(), self.written);
         true
     }
 
@@ -64,17 +66,19 @@ impl Writer {
             if self.written + words > self.limit && !self.wait_for_room(words) {
                 return false;
             }
-            place(self.header, self.written, blob_word(kind, length, left == 0));
+            // SAFETY: as in `new`; this thread alone writes to it.
+            unsafe { ring::place(self.header, self.written, blob_word(kind, length, left == 0)) };
             for index in 1..words {
                 let mut word = [0u8; 8];
                 let in_word = (length - (index as usize - 1) * 8).min(8);
                 for (slot, byte) in word[..in_word].iter_mut().zip(&mut bytes) {
                     *slot = byte;
                 }
-                place(self.header, self.written + index, u64::from_le_bytes(word));
+                // SAFETY: as above.
+                unsafe { ring::place(self.header, self.written + index, u64::from_le_bytes(word)) };
             }
             self.written += words;
-            self.header().written.store(self.written, Ordering::Release);
+            ring::publish(self.header(), self.written);
             if left == 0 {
                 return true;
             }
@@ -90,7 +94,7 @@ impl Writer {
         let mut heartbeat = control.heartbeat.load(Ordering::Relaxed);
         let mut stale = 0;
         loop {
-            self.limit = header.read.load(Ordering::Acquire) + RING_WORDS as u64;
+            self.limit = ring::limit(header);
             if self.written + words <= self.limit {
                 break;
             }
@@ -101,9 +105,7 @@ impl Writer {
             if began == 0 {
                 began = sys::now();
             }
-            header.waiting.store(1, Ordering::SeqCst);
-            // Read again after the announcement: the collector either sees it or has made room before.
-            if header.read.load(Ordering::SeqCst) + RING_WORDS as u64 >= self.written + words {
+            if !ring::is_to_wait(header, self.written + words) {
                 continue;
             }
             control.doorbell.fetch_add(1, Ordering::SeqCst);
@@ -124,14 +126,6 @@ impl Writer {
         }
         true
     }
-}
-
-/// Writes a word at a position of which the caller knows that the collector has read what stood there.
-#[inline(always)]
-fn place(header: NonNull<RingHeader>, position: u64, word: u64) {
-    // SAFETY: the words follow the header page, RING_WORDS of them; this thread alone writes them.
-    let slot = unsafe { &*header.as_ptr().add(1).cast::<AtomicU64>().add((position & MASK) as usize) };
-    slot.store(word, Ordering::Relaxed);
 }
 
 /// Whether the collector's process is gone or a zombie. One that is stopped (Ctrl-Z, a debugger) is not dead. Without

@@ -21,6 +21,7 @@ pub mod frames;
 pub mod leaks;
 pub mod names;
 pub mod packages;
+pub mod processes;
 pub mod profile;
 pub mod python;
 pub mod reader;

@@ -14,7 +14,7 @@
 //! Who writes what: each field says so. Positions count words since the ring was claimed and never wrap in practice
 //! (2^64 words); the place of a word is `position & (RING_WORDS - 1)`.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Changes whenever the layout of this memory or of [`crate::wire`] does; shim and collector are built together, so a
 /// difference means that a stale shim was preloaded.
@@ -26,7 +26,11 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"HEAPTIDE");
 /// Bytes of the control area.
 pub const CONTROL_BYTES: usize = 16 * 1024;
 /// Words in a ring, a power of two: 1 MiB, 5 ms of the fastest producer seen (2 events of 24 bytes in 12 ns each).
+#[cfg(not(feature = "model"))]
 pub const RING_WORDS: usize = 128 * 1024;
+/// In the model.
+#[cfg(feature = "model")]
+pub const RING_WORDS: usize = 4;
 /// Bytes of a ring with its header page.
 pub const RING_BYTES: usize = 4096 + RING_WORDS * 8;
 /// Rings in one slab.
@@ -159,8 +163,10 @@ impl Control {
     }
 }
 
-/// The first page of a ring. The two positions lie on cache lines of their own: each has one writer.
-#[repr(C, align(4096))]
+/// The first page of a ring; its words follow. The two positions lie on cache lines of their own: each has one writer.
+#[cfg_attr(feature = "model", derive(Debug, Default))]
+#[cfg_attr(not(feature = "model"), repr(C, align(4096)))]
+#[cfg_attr(feature = "model", repr(C))]
 pub struct RingHeader {
     /// Image that the writing thread belongs to. Written by the thread at its claim, before `thread`.
     pub image: AtomicU32,
@@ -170,13 +176,13 @@ pub struct RingHeader {
     pub thread: AtomicU32,
     /// Times the ring was claimed: tells the collector that a new thread begins. Written by the thread last at claim.
     pub claims: AtomicU32,
-    _pad0: [u8; 112],
+    _pad0: [u64; 14],
     /// Words written. Written by the thread, with release, after the words themselves.
     pub written: AtomicU64,
-    _pad1: [u8; 120],
+    _pad1: [u64; 15],
     /// Words read. Written by the collector, with release, after it has taken the words.
     pub read: AtomicU64,
-    _pad2: [u8; 120],
+    _pad2: [u64; 15],
     /// Futex: 1 while the thread waits for room; the collector sets 0 and wakes.
     pub waiting: AtomicU32,
     _pad3: u32,
@@ -196,11 +202,13 @@ pub struct RingHeader {
     pub events: AtomicU64,
 }
 
+#[cfg(not(feature = "model"))]
 const _: () = assert!(core::mem::size_of::<Control>() <= CONTROL_BYTES);
+#[cfg(not(feature = "model"))]
 const _: () = assert!(core::mem::size_of::<RingHeader>() == 4096);
 const _: () = assert!(RING_WORDS.is_power_of_two() && MAX_RINGS.is_multiple_of(RINGS_PER_SLAB));
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "model")))]
 mod tests {
     use super::*;
 

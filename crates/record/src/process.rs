@@ -22,16 +22,6 @@ impl Watched {
         Self { pid, handle }
     }
 
-    /// Whether it has ended (a zombie has).
-    pub fn has_ended(&self) -> bool {
-        let Some(handle) = &self.handle else {
-            return state(self.pid).is_none_or(|state| matches!(state, 'Z' | 'X'));
-        };
-        let mut poll = libc::pollfd { fd: handle.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one live structure.
-        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
-    }
-
     /// Sends it a signal.
     pub fn signal(&self, signal: i32) {
         if let Some(handle) = &self.handle {
@@ -39,6 +29,22 @@ impl Watched {
             unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), signal, 0, 0) };
         }
     }
+}
+
+/// Which of these processes have ended (a zombie has), in their order.
+pub fn which_ended(processes: &[&Watched]) -> Vec<bool> {
+    // A negative descriptor is passed over.
+    let descriptor = |process: &&Watched| process.handle.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    let mut polls: Vec<libc::pollfd> = (processes.iter())
+        .map(|process| libc::pollfd { fd: descriptor(process), events: libc::POLLIN, revents: 0 })
+        .collect();
+    // SAFETY: as many live structures as is said.
+    unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) };
+    let ended = processes.iter().zip(&polls).map(|(process, poll)| match process.handle {
+        Some(_) => poll.revents != 0,
+        None => state(process.pid).is_none_or(|state| matches!(state, 'Z' | 'X')),
+    });
+    ended.collect()
 }
 
 /// Fields of /proc/PID/stat after the name, the state first.

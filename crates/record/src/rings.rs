@@ -1,14 +1,15 @@
 //! The collector's side of the shared memory. All unsafe code of shared access is here, behind safe functions.
 
+use heaptide_format::ring;
 use heaptide_format::shared::{
-    self, Control, LAYOUT, MAGIC, MAX_RINGS, RING_WORDS, RINGS_PER_SLAB, RingHeader, SLAB_BYTES, ring_state,
+    self, Control, LAYOUT, MAGIC, MAX_RINGS, RINGS_PER_SLAB, RingHeader, SLAB_BYTES, ring_state,
 };
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// The shared memory of a run.
 pub struct Shared {
@@ -107,6 +108,7 @@ impl Shared {
 
     /// The thread that has claimed ring `index` publishes these words, for which there is room.
     pub fn publish(&mut self, index: usize, words: &[u64]) {
+        use heaptide_format::shared::RING_WORDS;
         use std::os::unix::fs::FileExt;
         let header = self.header(index).expect("a ring");
         let written = header.written.load(Ordering::Relaxed);
@@ -147,29 +149,10 @@ fn map(file: &File, offset: usize, bytes: usize) -> io::Result<NonNull<u8>> {
     NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))
 }
 
-/// Takes what a ring holds between what was read and `written`, appends it to `words` and gives the room back.
+/// Takes what a ring holds below `written`, appends it to `words` and gives the room back.
 pub fn take(header: &'static RingHeader, written: u64, words: &mut Vec<u64>) {
-    let read = header.read.load(Ordering::Relaxed);
-    // A target that writes nonsense there harms its own trace only.
-    let count = written.saturating_sub(read).min(RING_WORDS as u64) as usize;
-    if count == 0 {
-        return;
-    }
-    let from = (read & (RING_WORDS as u64 - 1)) as usize;
-    let first = count.min(RING_WORDS - from);
-    for (start, length) in [(from, first), (0, count - first)] {
-        words.reserve(length);
-        // SAFETY: the ring's words follow its header page. The target does not write these places before `read` is
-        // moved on below; it has written them before the release of `written` that our caller acquired. A target that
-        // breaks the rules makes the words wrong, and every word is checked when it is read.
-        unsafe {
-            let data = std::ptr::from_ref(header).add(1).cast::<AtomicU64>().add(start).cast::<u64>();
-            std::ptr::copy_nonoverlapping(data, words.as_mut_ptr().add(words.len()), length);
-            words.set_len(words.len() + length);
-        }
-    }
-    header.read.store(written, Ordering::SeqCst);
-    if header.waiting.swap(0, Ordering::SeqCst) != 0 {
+    // SAFETY: `Shared::header` gave it, which never unmaps; the collector reads rings in one thread alone.
+    if unsafe { ring::take(NonNull::from(header), written, words) } {
         wake(&header.waiting);
     }
 }

@@ -12,6 +12,7 @@ pub mod json;
 pub mod leaks;
 pub mod page;
 pub mod parse;
+pub mod processes;
 pub mod stats;
 pub mod summary;
 pub mod svg;

@@ -2,6 +2,7 @@
 
 use crate::context::{Context, Style, place_and_source};
 use crate::json::{self, Head, JsonAmount, JsonFrame};
+use crate::processes;
 use crate::table::Table;
 use crate::units::{count, share, size, time, visible};
 use crate::unseen::{self, JsonUnseen};
@@ -60,7 +61,7 @@ pub fn write_text(
 
     if context.capture.names.images().len() > 1 {
         writeln!(out, "\n{}", style.bold("Processes"))?;
-        write_processes(context, limit, style, out)?;
+        processes::write_text(context, limit, style, out)?;
     }
     unseen::write_text(context.capture, &images_of(context), limit, style, out)?;
     writeln!(out, "\n{}", style.bold("The tracer"))?;
@@ -145,25 +146,6 @@ fn allocator_mix(totals: &Totals) -> Vec<(Allocator, Amount)> {
     mix
 }
 
-fn write_processes(context: &Context<'_>, limit: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let capture = context.capture;
-    let mut processes = Table::new(&["pid", "peak", "at end", "allocated", "events", "program"]);
-    for (image, totals) in capture.names.images().iter().zip(&capture.account.images).take(limit) {
-        let arguments: Vec<&str> = image.arguments.iter().map(|text| capture.names.text(*text)).collect();
-        let program =
-            if arguments.is_empty() { capture.names.text(image.program).to_owned() } else { arguments.join(" ") };
-        processes.push([
-            image.pid.to_string(),
-            size(totals.peak.bytes),
-            size(totals.leaked.bytes),
-            size(totals.allocated.bytes),
-            count(totals.events),
-            visible(&program),
-        ]);
-    }
-    processes.write(style, out)
-}
-
 fn write_tracer(totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
     let tracer = &totals.tracer;
     let mut line = |name: &str, value: String| writeln!(out, "{name:<22}{value}");
@@ -206,7 +188,7 @@ struct Report<'a> {
     allocators: Vec<JsonAllocator>,
     sites: Vec<JsonSite<'a>>,
     modules: Vec<JsonModule<'a>>,
-    processes: Vec<Process<'a>>,
+    processes: Vec<processes::JsonProcess<'a>>,
     unseen_allocators: JsonUnseen<'a>,
     tracer: Tracer,
     timeline: Vec<Point>,
@@ -240,22 +222,6 @@ struct JsonModule<'a> {
     module: &'a str,
     #[serde(flatten)]
     amount: JsonAmount,
-}
-
-#[derive(Serialize)]
-struct Process<'a> {
-    pid: u32,
-    program: &'a str,
-    arguments: Vec<&'a str>,
-    /// `null` if it is no Python.
-    python: Option<String>,
-    started_ns: u64,
-    ended_ns: Option<u64>,
-    events: u64,
-    peak: JsonAmount,
-    peak_at_ns: u64,
-    leaked: JsonAmount,
-    allocated: JsonAmount,
 }
 
 #[derive(Serialize)]
@@ -336,7 +302,7 @@ pub fn write_json(
             .take(limit)
             .map(|(module, amount)| JsonModule { module, amount: (*amount).into() })
             .collect(),
-        processes: processes(context),
+        processes: processes::list(context),
         unseen_allocators: JsonUnseen::new(capture, &images_of(context)),
         tracer: tracer(totals),
         timeline: capture
@@ -351,26 +317,6 @@ pub fn write_json(
             .collect(),
     };
     json::write(&report, out)
-}
-
-fn processes<'a>(context: &Context<'a>) -> Vec<Process<'a>> {
-    let capture = context.capture;
-    let images = capture.names.images().iter().zip(&capture.account.images);
-    images
-        .map(|(image, totals)| Process {
-            pid: image.pid,
-            program: capture.names.text(image.program),
-            arguments: image.arguments.iter().map(|text| capture.names.text(*text)).collect(),
-            python: (image.python != 0).then(|| format!("{}.{}", image.python >> 8, image.python & 0xFF)),
-            started_ns: image.started.0,
-            ended_ns: totals.ended.map(|ended| ended.0),
-            events: totals.events,
-            peak: totals.peak.into(),
-            peak_at_ns: totals.peak_at.0,
-            leaked: totals.leaked.into(),
-            allocated: totals.allocated.into(),
-        })
-        .collect()
 }
 
 fn tracer(totals: &Totals) -> Tracer {

@@ -12,6 +12,7 @@ use heaptide_format::capture::events::Event;
 use heaptide_format::ids::{ImageIndex, StackId};
 use heaptide_format::shared::{RingHeader, ring_state};
 use heaptide_format::wire::{BlobKind, blob_parts, definition, kind, kind_of, sub_of};
+use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
 impl Session {
@@ -104,12 +105,23 @@ impl Session {
         }
     }
 
+    /// Ends the images whose processes have ended: of those that are found at once, children before their parents, who may
+    /// have waited for them, and else the older before the younger.
     pub(super) fn end_dead_images(&mut self) {
-        for image in 0..self.images.len() {
-            if !self.images[image].ended && self.images[image].process.has_ended() {
-                self.end_image(image);
-            }
+        let living: Vec<usize> = (0..self.images.len()).filter(|image| !self.images[*image].ended).collect();
+        let processes: Vec<&Watched> = living.iter().map(|image| &self.images[*image].process).collect();
+        let ended = process::which_ended(&processes);
+        let mut dead: Vec<usize> =
+            living.into_iter().zip(ended).filter_map(|(image, ended)| ended.then_some(image)).collect();
+        dead.sort_by_key(|image| Reverse(self.ancestors(*image)));
+        for image in dead {
+            self.end_image(image);
         }
+    }
+
+    /// How many images led to this one.
+    fn ancestors(&self, image: usize) -> usize {
+        std::iter::successors(self.images[image].parent, |parent| self.images.get(parent.index())?.parent).count()
     }
 
     /// Reads the rest of an image's rings and ends it. Its process has ended or executes another program: nothing

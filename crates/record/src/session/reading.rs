@@ -31,6 +31,9 @@ impl Session {
                     announced |= self.read_announcement(index);
                 }
             }
+            // Whoever waited for the end of a process goes on after it: what the dead held is gone before what others did
+            // since is read.
+            self.end_dead_images();
             let mut numbers: Vec<u32> = (self.rings.iter().filter(|ring| !ring.is_empty()))
                 .map(|ring| ring.image)
                 .filter(|number| self.by_number.contains_key(number))
