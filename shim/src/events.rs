@@ -85,7 +85,8 @@ pub fn reallocation_failed(guard: &mut Guard, reallocator: Reallocator) {
     let stamp = arch::stamp();
     let sub = (reallocator as u64) << 2 | STAMPED | FAILED;
     let written = guard.ring.put([word0(kind::REALLOC_END, sub, 0), 0, stamp]);
-    count(guard, written);
+    // Nothing has happened: no event.
+    lose_unless(guard, written);
 }
 
 /// A range is about to be unmapped.
@@ -113,8 +114,9 @@ fn put_block(guard: &mut Guard, word: u64, size: usize, stack: Node, stamped: bo
 fn count(guard: &mut Guard, written: bool) {
     if written {
         let events = &guard.ring.header().events;
-        // Only this thread writes it: no need for an atomic addition.
-        events.store(events.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        // Only this thread writes it: no need for an atomic addition. Released, so that whoever sees the number sees that
+        // so many were published.
+        events.store(events.load(Ordering::Relaxed) + 1, Ordering::Release);
     } else {
         lose(guard);
     }

@@ -198,7 +198,9 @@ pub struct RingHeader {
     pub bare: AtomicU64,
     /// Private bytes the shim holds for this thread. Written by the thread.
     pub shim_bytes: AtomicU64,
-    /// Events written since the claim. Written by the thread: what a kill must not lose.
+    /// Events published by all threads that ever had this ring: allocations, releases, reallocations that succeeded, parts
+    /// unmapped. Written by the thread, with release, right after each is published: what a kill must not lose. The
+    /// collector compares it with what it has read ([`crate::wire::is_event`]).
     pub events: AtomicU64,
 }
 

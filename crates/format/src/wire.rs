@@ -176,6 +176,17 @@ pub const fn low_of(word: u64) -> u64 {
     word & ADDRESS_MASK
 }
 
+/// Whether the record that begins with this word is an event: one that the program would count. The beginning of a
+/// reallocation is none, nor is the end of one that failed.
+#[inline(always)]
+pub const fn is_event(word: u64) -> bool {
+    match kind_of(word) {
+        kind::DEFINITION | kind::REALLOC_BEGIN => false,
+        kind::REALLOC_END => sub_of(word) & FAILED == 0,
+        _ => true,
+    }
+}
+
 /// Word 0 of a blob part of `length` bytes.
 pub const fn blob_word(kind: BlobKind, length: usize, last: bool) -> u64 {
     word0(

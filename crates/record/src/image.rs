@@ -3,6 +3,7 @@
 use crate::dictionary::{CodeObject, Dictionary};
 use crate::heap::{Heap, Pending};
 use crate::process::Watched;
+use crate::published::Published;
 use crate::stacks::Stacks;
 use heaptide_analyze::tally::Recent;
 use heaptide_format::ids::{ImageIndex, ModuleId, StringId, ThreadIndex};
@@ -78,6 +79,8 @@ pub struct Ring {
     pub ahead: usize,
     /// Stamp of the last event that had one.
     pub last_stamp: u64,
+    /// What was published in it, by this thread and those before, and what has been read.
+    pub published: Published,
     /// The thread's stacks.
     pub stacks: Stacks,
     /// The thread's codes.
@@ -104,6 +107,7 @@ impl Ring {
             at: 0,
             ahead: 0,
             last_stamp: 0,
+            published: Published::default(),
             stacks: Stacks::default(),
             codes: Vec::new(),
             blob: Vec::new(),
@@ -115,7 +119,8 @@ impl Ring {
 
     /// A new thread begins.
     pub fn begin(&mut self, claims: u32, image: u32) {
-        *self = Self { claims, image, words: std::mem::take(&mut self.words), ..Self::new(self.header) };
+        let (words, published) = (std::mem::take(&mut self.words), self.published);
+        *self = Self { claims, image, words, published, ..Self::new(self.header) };
         self.words.clear();
     }
 

@@ -15,6 +15,7 @@ pub mod image;
 pub mod lines;
 pub mod merge;
 pub mod process;
+pub mod published;
 pub mod rings;
 pub mod session;
 pub mod shim_file;

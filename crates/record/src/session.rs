@@ -180,6 +180,8 @@ struct Session {
     peak_rss: u64,
     shim_bytes: u64,
     inconsistent: u64,
+    /// Events that were published and never read.
+    lost: u64,
     unseen: Unseen,
 }
 
@@ -202,6 +204,7 @@ impl Session {
             peak_rss: 0,
             shim_bytes: 0,
             inconsistent: 0,
+            lost: 0,
             unseen,
         }
     }
@@ -309,7 +312,7 @@ impl Session {
         }
         for index in released {
             if self.rings.get(index).is_some_and(Ring::is_empty) {
-                self.shared.free(index);
+                self.free(index);
             }
         }
         if self.now.0 >= self.last_flush + CHORES_NANOS && self.writer.as_ref().is_some_and(CaptureWriter::has_events) {
@@ -338,9 +341,16 @@ impl Session {
             return 0;
         }
         let before = ring.words.len();
+        ring.published.look(ring.header);
         let written = ring.header.written.load(Ordering::Acquire);
         rings::take(ring.header, written, &mut ring.words);
         ring.words.len() - before
+    }
+
+    /// Gives a ring of which everything has been read to whichever thread comes next.
+    fn free(&mut self, index: usize) {
+        self.lost += self.rings[index].published.settle(&[]);
+        self.shared.free(index);
     }
 
     /// Time goes on: for the account and the capture.
@@ -443,13 +453,16 @@ impl Session {
         let tracer = &mut totals.tracer;
         let control = self.shared.control();
         let (cpu, resident) = process::own_cost().unwrap_or_default();
-        tracer.lost = control.lost.load(Ordering::Relaxed);
+        tracer.lost = self.lost + control.lost.load(Ordering::Relaxed);
         tracer.refused = u64::from(control.refused.load(Ordering::Relaxed));
         tracer.inconsistent = self.inconsistent;
         tracer.collector_cpu = Nanos(cpu);
         tracer.collector_rss = resident;
         tracer.shim_bytes = self.shim_bytes;
-        for header in self.rings.iter().map(|ring| ring.header) {
+        for ring in &mut self.rings {
+            // What is held back was published after the recording had ended.
+            tracer.lost += ring.published.settle(&ring.words[ring.at..]);
+            let header = ring.header;
             tracer.lost += header.lost.load(Ordering::Relaxed);
             tracer.cut_stacks += header.cut.load(Ordering::Relaxed);
             tracer.bare += header.bare.load(Ordering::Relaxed);

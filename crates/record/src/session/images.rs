@@ -132,9 +132,9 @@ impl Session {
         };
         for _ in 0..2 {
             for index in 0..self.shared.rings_used() {
-                if self.rings.get(index).is_none_or(|ring| ring.image == number || ring.image == 0)
-                    && self.shared.state(index) != ring_state::FREE
-                {
+                // By what the ring itself says: its thread may have begun since the last round, where another image's was.
+                let is_its = |header: &RingHeader| header.image.load(Ordering::Relaxed) == number;
+                if self.shared.state(index) != ring_state::FREE && self.shared.header(index).is_ok_and(is_its) {
                     self.take(index);
                 }
             }
@@ -143,9 +143,13 @@ impl Session {
             self.read_image(number, u64::MAX);
         }
         for index in 0..self.rings.len() {
-            let is_its = self.rings[index].image == number;
-            if is_its && self.shared.state(index) != ring_state::FREE && self.rings[index].is_empty() {
-                self.shared.free(index);
+            if self.rings[index].image != number {
+                continue;
+            }
+            // A reallocation under way has no end any more.
+            self.rings[index].pending = heap::Pending::None;
+            if self.shared.state(index) != ring_state::FREE && self.rings[index].is_empty() {
+                self.free(index);
             }
         }
         self.images[image].ended = true;

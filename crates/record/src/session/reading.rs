@@ -13,7 +13,9 @@ use heaptide_format::allocator::Allocator;
 use heaptide_format::capture::definitions::FrameDef;
 use heaptide_format::capture::events::Event;
 use heaptide_format::ids::ImageIndex;
-use heaptide_format::wire::{BlobKind, FAILED, RANGE, Reallocator, WIDE, definition, kind, kind_of, low_of, sub_of};
+use heaptide_format::wire::{
+    BlobKind, FAILED, RANGE, Reallocator, WIDE, definition, is_event, kind, kind_of, low_of, sub_of,
+};
 
 /// Words of one ring that are read before the capture and the clock are looked at again.
 const BATCH: usize = 16 * 1024;
@@ -149,6 +151,9 @@ impl Session {
         let Self { rings, images, tally, writer, dictionary, .. } = self;
         let ring = &mut rings[index];
         let Some(thread) = ring.thread else { return };
+        if is_event(first) {
+            ring.published.read();
+        }
         let Image { heap, index: image, .. } = &mut images[image];
         let mut recent = ring.recent;
         macro_rules! context {
