@@ -1,11 +1,15 @@
 //! Tests of the built binary, each kind of hazard in a file of its own.
 
 mod bad_input;
+mod deaths;
 mod debuginfod;
 mod families;
 mod help;
 mod hooks;
 mod interpreters;
+mod kills;
+#[path = "support/ledger.rs"]
+mod ledger;
 mod memray;
 #[path = "support/native.rs"]
 mod native;
@@ -20,6 +24,7 @@ mod python_memory;
 mod python_offsets;
 mod python_stacks;
 mod qualified_names;
+mod recorder;
 mod reports;
 mod support;
 mod symbols;
@@ -27,3 +32,5 @@ mod threads;
 #[path = "support/traced.rs"]
 mod traced;
 mod unseen;
+#[path = "support/witnessed.rs"]
+mod witnessed;
