@@ -30,6 +30,7 @@ class Environment:
         self.heaptide = heaptide()
         self.python = virtual_environment(python)
         self.pairs = native("pairs")
+        self.pressure = native("pressure", "-pthread")
         self.churn = native("churn", "-shared", "-fPIC")
         self.unwind = native("unwind")
         self.server = native("server", "-std=c++17", "-pthread", source="server.cpp")

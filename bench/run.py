@@ -3,7 +3,7 @@
 
   python3 bench/run.py                             everything: about two hours and a half
   python3 bench/run.py python -n 3 -w etl,imports  some workloads, three rounds
-  python3 bench/run.py startup pairs depth threads reports
+  python3 bench/run.py startup pairs depth threads pressure reports
   python3 bench/run.py native python-native unwind symbols     whole native stacks
   python3 bench/run.py --show FILE                 the tables of stored results
 
@@ -34,6 +34,8 @@ WORKLOADS = {
        "calls json_docs etl imports templates threads_zlib churn_buffers deep_alloc libraries".split()},
 }
 SUSTAINED_PAIRS = 100_000_000
+PRESSED_PAIRS = 20_000_000
+PRESSING_THREADS = (1, 2, 4, 8)
 REPORTED_PAIRS = 50_000_000
 REPORTS = ["flamegraph", "flamegraph --leaks", "flamegraph --format svg", "summary", "stats", "leaks", "tree"]
 
@@ -101,6 +103,28 @@ def run_threads(environment, args):
         for what in ("native", "python") for threads in (1, 4, 8)})
 
 
+def run_pressure(environment, args):
+    """More events than the collector takes: the threads wait for it, and nothing is lost."""
+    runs = []
+    for threads in PRESSING_THREADS:
+        command = [environment.pressure, str(threads), str(PRESSED_PAIRS // threads)]
+        tools = [tool for tool in ("bare", "heaptide", "heaptide --aggregate", "heaptide --native") if tool in args.tools]
+        commands = {tool: with_tool(environment, tool, command) for tool in tools}
+        for run in interleaved(environment, commands, args.rounds, mode=f"{threads} thread{'s' if threads > 1 else ''}"):
+            if run["status"] == 0:
+                elapsed, events = map(int, run["printed"].split()[:2])
+                run.update(mevents_per_second=events / elapsed * 1e3)
+                if run["tool"] != "bare":
+                    stats = read_stats(environment, capture_path(environment))
+                    tracer = stats["tracer"]
+                    # The C library makes a few more, before and after.
+                    missing = max(0, events - stats["events"])
+                    run.update(lost=max(missing, tracer["lost"]), waits=tracer["waits"],
+                               waited_share=tracer["waited_ns"] / (threads * elapsed))
+            runs.append(run)
+    return runs
+
+
 def run_reports(environment, args):
     """What a report costs does not depend on the number of events: from a capture of 100 million, and from real ones."""
     runs = []
@@ -128,7 +152,7 @@ def run_reports(environment, args):
 
 
 PARTS = {"python": run_python, "startup": run_startup, "pairs": run_pairs, "depth": run_depth,
-         "threads": run_threads, "reports": run_reports, "native": native_parts.run_native,
+         "threads": run_threads, "pressure": run_pressure, "reports": run_reports, "native": native_parts.run_native,
          "python-native": run_python_native, "unwind": native_parts.run_unwind, "symbols": native_parts.run_symbols}
 
 

@@ -26,6 +26,8 @@ def show(results):
         depth_table(results["depth"])
     if results.get("threads"):
         threads_table(results["threads"])
+    if results.get("pressure"):
+        pressure_table(results["pressure"])
     if results.get("reports"):
         reports_table(results["reports"])
     if results.get("native"):
@@ -71,8 +73,8 @@ def text(value, digits):
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
-def select(runs, workload, tool):
-    return [run for run in runs if run["workload"] == workload and run["tool"] == tool]
+def select(runs, workload, tool, key="workload"):
+    return [run for run in runs if run[key] == workload and run["tool"] == tool]
 
 
 def ratio_table(title, runs, key):
@@ -145,6 +147,23 @@ def threads_table(runs):
         alone = values[mode.split(",")[0] + ", 1 thread"]
         scaling = [mine[tool] / alone[tool] / (mine["bare"] / alone["bare"]) for tool in tools if tool != "bare"]
         row([mode, *(text(mine[tool], 2) for tool in tools), *(text(value, 2) for value in scaling)])
+
+
+def pressure_table(runs):
+    """The share is of the time of all threads together, of events lost it is the most of any round."""
+    head("Threads that do nothing but make and release tiny blocks, 40 million events: million events a second, the share "
+         "of the threads' time in which they waited for the collector, events lost",
+         ["threads", "tool", "Mevents/s", "of bare's", "waits", "waited", "lost"])
+    for mode in names(runs, "mode"):
+        bare = select(runs, mode, "bare", "mode")
+        for tool in names(runs, "tool"):
+            mine = select(runs, mode, tool, "mode")
+            speed = ratio(mine, bare, "mevents_per_second")
+            cells = ["", "", ""]
+            if tool != "bare":
+                share, lost = median(mine, "waited_share"), [run["lost"] for run in mine if run["status"] == 0]
+                cells = [text(median(mine, "waits"), 0), text(share and share * 100, 1) + " %", text(max(lost, default=None), 0)]
+            row([mode, tool, text(median(mine, "mevents_per_second"), 2), text(speed, 3), *cells])
 
 
 def rss_text(runs):
