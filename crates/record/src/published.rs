@@ -17,7 +17,8 @@ pub struct Published {
 }
 
 impl Published {
-    /// Looks how many events have been published. Before the words are taken: what is counted then is among them.
+    /// Looks how many events have been published: before the words are taken, which those counted then are among, and when
+    /// nobody writes any more.
     pub fn look(&mut self, header: &RingHeader) {
         self.counted = header.events.load(Ordering::Acquire);
     }

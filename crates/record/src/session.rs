@@ -349,7 +349,10 @@ impl Session {
 
     /// Gives a ring of which everything has been read to whichever thread comes next.
     fn free(&mut self, index: usize) {
-        self.lost += self.rings[index].published.settle(&[]);
+        let ring = &mut self.rings[index];
+        // Its thread is gone: nothing is counted any more.
+        ring.published.look(ring.header);
+        self.lost += ring.published.settle(&[]);
         self.shared.free(index);
     }
 
@@ -460,9 +463,14 @@ impl Session {
         tracer.collector_rss = resident;
         tracer.shim_bytes = self.shim_bytes;
         for ring in &mut self.rings {
-            // What is held back was published after the recording had ended.
-            tracer.lost += ring.published.settle(&ring.words[ring.at..]);
             let header = ring.header;
+            let image = self.by_number.get(&header.image.load(Ordering::Relaxed)).map(|image| &self.images[*image]);
+            if image.is_none_or(|image| image.ended) {
+                ring.published.look(header);
+            }
+            // What a process that lives on has published since the rings were taken, and what of that is held back, came
+            // after the end of the recording.
+            tracer.lost += ring.published.settle(&ring.words[ring.at..]);
             tracer.lost += header.lost.load(Ordering::Relaxed);
             tracer.cut_stacks += header.cut.load(Ordering::Relaxed);
             tracer.bare += header.bare.load(Ordering::Relaxed);
