@@ -11,6 +11,7 @@ mod kills;
 #[path = "support/ledger.rs"]
 mod ledger;
 mod memray;
+mod namespaces;
 #[path = "support/native.rs"]
 mod native;
 mod native_hybrid;

@@ -93,6 +93,8 @@ pub struct Ring {
     pub recent: Recent,
     /// The thread's name as last recorded.
     pub name: String,
+    /// /proc has had the thread under its number. In another pid namespace it has not, and that it is not there says nothing.
+    pub seen: bool,
 }
 
 impl Ring {
@@ -114,6 +116,7 @@ impl Ring {
             pending: Pending::None,
             recent: Recent::default(),
             name: String::new(),
+            seen: false,
         }
     }
 

@@ -208,7 +208,9 @@ impl Session {
             })
         };
         let state = self.shared.state(index);
-        let ended = !process::has_thread(pid, thread) || (state == ring_state::EXITING && has_successor());
+        // A ring that was taken back from a thread that lives would be read no more, and the thread would wait for ever.
+        let is_gone = || !process::has_thread(pid, thread) && (self.rings[index].seen || state == ring_state::EXITING);
+        let ended = is_gone() || (state == ring_state::EXITING && has_successor());
         if ended {
             self.shared.control().ring_states[index].store(ring_state::RELEASED, Ordering::Release);
         }
@@ -225,6 +227,7 @@ fn begin_thread(ring: &mut Ring, image: ImageIndex, dictionary: &mut Dictionary)
 fn note_name(ring: &mut Ring, dictionary: &mut Dictionary) {
     let (pid, tid) = (ring.header.pid.load(Ordering::Relaxed), ring.header.thread.load(Ordering::Relaxed));
     if let Some(name) = process::thread_name(pid, tid) {
+        ring.seen = true;
         ring.rename(name, dictionary);
     }
 }
