@@ -1,4 +1,4 @@
-//! What a target says of itself in a file (`fixtures/programs/ledger.c`, `ledger.py`), and what it has counted in the
+//! What a target says of itself in a file (`fixtures/stress/ledger.c`, `ledger.py`), and what it has counted in the
 //! memory that it shares with heaptide: the truth that a capture is held against, seen from outside of both.
 
 use crate::support::Scratch;

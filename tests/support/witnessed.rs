@@ -69,14 +69,14 @@ pub struct Witness {
 impl Witness {
     /// `ledger.c` with this many threads in each process, and what it is to do.
     pub fn program(threads: usize, how: &[&str]) -> Self {
-        let (ledger, program) = (Ledger::new(), compiled("ledger.c", "", &[]));
+        let (ledger, program) = (Ledger::new(), compiled("../stress/ledger.c", "", &[]));
         let traced = Traced::command([program]).args(arguments(&ledger, threads, how));
         Self { traced, ledger, python: false, per_block: None }
     }
 
     /// The same program started by a shell, `"$@"` being the command.
     pub fn by_shell(line: &str, threads: usize, how: &[&str]) -> Self {
-        let (ledger, program) = (Ledger::new(), compiled("ledger.c", "", &[]));
+        let (ledger, program) = (Ledger::new(), compiled("../stress/ledger.c", "", &[]));
         let traced = Traced::command(["sh", "-c", line, "sh"]).args([program]).args(arguments(&ledger, threads, how));
         Self { traced, ledger, python: false, per_block: None }
     }
@@ -84,14 +84,14 @@ impl Witness {
     /// `ledger.py`.
     pub fn python(python: &Python, how: &[&str]) -> Self {
         let ledger = Ledger::new();
-        let traced = Traced::python("ledger.py", python).args(arguments(&ledger, 1, how));
+        let traced = Traced::python("../stress/ledger.py", python).args(arguments(&ledger, 1, how));
         Self { traced, ledger, python: true, per_block: None }
     }
 
     /// `ledger.py` started by a shell, `"$@"` being the command.
     pub fn python_by_shell(line: &str, python: &Python, how: &[&str]) -> Self {
         let ledger = Ledger::new();
-        let command: [OsString; 2] = [python.path.clone().into(), fixture("ledger.py").into()];
+        let command: [OsString; 2] = [python.path.clone().into(), fixture("../stress/ledger.py").into()];
         let traced = Traced::command(["sh", "-c", line, "sh"]).args(command).args(arguments(&ledger, 1, how));
         Self { traced, ledger, python: true, per_block: None }
     }
@@ -154,7 +154,7 @@ impl Witnessed {
 
 /// Where `ledger.py` makes its blocks.
 fn line_of_keep() -> u32 {
-    let source = std::fs::read_to_string(fixture("ledger.py")).expect("a fixture");
+    let source = std::fs::read_to_string(fixture("../stress/ledger.py")).expect("a fixture");
     1 + source.lines().position(|line| line.contains("= bytearray(size)")).expect("a line that makes blocks") as u32
 }
 
