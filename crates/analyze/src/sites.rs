@@ -130,7 +130,7 @@ fn first_of_its_group(tree: &CallTree, group_of: &[usize], groups: usize) -> Vec
                 first[node.index()] = active[group] == 0;
                 active[group] += 1;
                 steps.push(Step::Leave(group));
-                steps.extend(children.of[node.index()].iter().map(|child| Step::Enter(*child)));
+                steps.extend(children.of(node).iter().map(|child| Step::Enter(*child)));
             }
             Step::Leave(group) => active[group] -= 1,
         }

@@ -48,7 +48,7 @@ pub fn outline(profile: &Profile, metric: Metric, least_bytes: u64) -> Vec<Line>
     while let Some(line) = open.pop() {
         lines.push(line);
         if let Entry::Node { node, .. } = line.entry {
-            open.extend(callees(&children.of[node.index()], &totals, &own, least_bytes, Some(line)));
+            open.extend(callees(children.of(node), &totals, &own, least_bytes, Some(line)));
         }
     }
     lines

@@ -47,6 +47,8 @@ pub fn write_text(
     let without_interpreter;
     let profile = match options.all_frames {
         true => profile,
+        // A second tree costs as much as the first.
+        false if profile.frames.iter().all(|frame| frame.kind != FrameKind::Interpreter) => profile,
         false => {
             without_interpreter = profile.without(FrameKind::Interpreter);
             &without_interpreter
