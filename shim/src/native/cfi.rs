@@ -9,6 +9,9 @@
 use super::modules::Module;
 use super::rules::{FRAME_POINTER, Kind, Rule, STACK_POINTER, flag};
 use crate::arch::{self, RETURN_REGISTER, SAVED, STACK_REGISTER};
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, Ordering};
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Format, NativeEndian, Operation, Register,
     RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection, UnwindTableRow,
@@ -17,13 +20,67 @@ use gimli::{
 type Bytes = EndianSlice<'static, NativeEndian>;
 
 /// Room for the rules of all general registers and the return address (aarch64: of those that functions preserve), and for
-/// the initial rules and one remembered row beside the current one; compilers do not nest these. It lies on the
-/// program's stack, which may be a signal handler's of a few KiB. Whoever needs more has a cut stack.
+/// the initial rules and one remembered row beside the current one; compilers do not nest these. Whoever needs more has a
+/// cut stack.
 struct Storage;
 
 impl UnwindContextStorage<usize> for Storage {
     type Rules = [(Register, RegisterRule<usize>); if cfg!(target_arch = "aarch64") { 24 } else { 17 }];
     type Stack = [UnwindTableRow<usize, Self>; 3];
+}
+
+type Context = UnwindContext<usize, Storage>;
+
+/// Room for a decoder's state: 1.3 KiB, which would be much on a signal handler's stack of a few KiB.
+struct Room {
+    state: AtomicU32,
+    context: UnsafeCell<MaybeUninit<Context>>,
+}
+
+// SAFETY: `context` is touched only by who has set `state` to `TAKEN`.
+unsafe impl Sync for Room {}
+
+/// Values of [`Room::state`].
+const EMPTY: u32 = 0;
+const FILLED: u32 = 1;
+const TAKEN: u32 = 2;
+
+/// For so many threads at the same time; further ones take it from their stacks. A child that is forked while a room is
+/// taken has one less.
+static ROOMS: [Room; 4] =
+    [const { Room { state: AtomicU32::new(EMPTY), context: UnsafeCell::new(MaybeUninit::uninit()) } }; 4];
+
+/// Does something with a decoder's state, whatever it was used for before.
+fn with_context<R>(action: impl FnOnce(&mut Context) -> R) -> R {
+    for room in &ROOMS {
+        let before = room.state.swap(TAKEN, Ordering::Acquire);
+        if before == TAKEN {
+            continue;
+        }
+        // SAFETY: the room is ours until its state is `FILLED` again; there is no second reference.
+        let context = unsafe { &mut *room.context.get() };
+        if before == EMPTY {
+            fill(context);
+        }
+        // SAFETY: whoever had the room first has filled it.
+        let result = action(unsafe { context.assume_init_mut() });
+        room.state.store(FILLED, Ordering::Release);
+        return result;
+    }
+    on_the_stack(action)
+}
+
+/// Not inlined, as the next one: what it needs on the stack is given back before the decoder begins.
+#[cold]
+#[inline(never)]
+fn fill(context: &mut MaybeUninit<Context>) {
+    context.write(UnwindContext::new_in());
+}
+
+#[cold]
+#[inline(never)]
+fn on_the_stack<R>(action: impl FnOnce(&mut Context) -> R) -> R {
+    action(&mut UnwindContext::new_in())
 }
 
 /// The rule for an instruction of a module that is on the calling thread's stack, and the range of the function's part that
@@ -51,9 +108,11 @@ pub fn rule(module: &Module, address: usize) -> Option<(Rule, (usize, usize))> {
     if entry.is_signal_trampoline() {
         return Some((Rule::of(Kind::Signal), range));
     }
-    let mut context = UnwindContext::<usize, Storage>::new_in();
-    let row = entry.unwind_info_for_address(&section, &bases, &mut context, address as u64).ok()?;
-    Some((translated(row, &section, address).unwrap_or(Rule::of(Kind::Unknown)), range))
+    let rule = with_context(|context| {
+        let row = entry.unwind_info_for_address(&section, &bases, context, address as u64).ok()?;
+        Some(translated(row, &section, address).unwrap_or(Rule::of(Kind::Unknown)))
+    })?;
+    Some((rule, range))
 }
 
 fn translated(row: &UnwindTableRow<usize, Storage>, section: &EhFrame<Bytes>, address: usize) -> Option<Rule> {
