@@ -66,12 +66,6 @@ impl Stacks {
         self.table.bytes() + self.told_modules.bytes()
     }
 
-    /// Room for nodes: what it holds grows when this does.
-    #[inline(always)]
-    pub fn places(&self) -> usize {
-        self.table.len()
-    }
-
     /// Forgets all nodes: a new thread begins in this ring.
     pub fn clear(&mut self) {
         self.table.truncate(0);
@@ -216,7 +210,7 @@ impl Stacks {
 
     #[cold]
     fn define(&mut self, ring: &mut Writer, parent: Node, key: u64, words: [u64; 2]) -> Option<Node> {
-        if self.nodes >= MOST || (self.nodes * 2 >= self.table.len() && !self.grow()) {
+        if self.nodes >= MOST || (self.nodes * 2 >= self.table.len() && !self.grow(ring)) {
             ring.header().cut.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
             return None;
         }
@@ -230,7 +224,7 @@ impl Stacks {
         Some(node)
     }
 
-    fn grow(&mut self) -> bool {
+    fn grow(&mut self, ring: &mut Writer) -> bool {
         let mut larger = Pages::default();
         if !larger.resize_zeroed((self.table.len() * 2).max(FIRST_CAPACITY)) {
             return false;
@@ -241,6 +235,8 @@ impl Stacks {
                 self.table.as_mut_slice()[place] = *entry;
             }
         }
+        let grown = self.table.bytes().saturating_sub(old.bytes());
+        ring.header().shim_bytes.fetch_add(grown as u64, core::sync::atomic::Ordering::Relaxed);
         old.release();
         true
     }

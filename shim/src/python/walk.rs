@@ -80,7 +80,6 @@ pub struct Chain {
     /// Links at most, codes and places for stacks that there were when the bytes below were told to the collector.
     most_links: usize,
     known_codes: usize,
-    known_places: usize,
     told_bytes: usize,
 }
 
@@ -99,7 +98,6 @@ impl Default for Chain {
             depth: process::control().max_depth,
             most_links: 0,
             known_codes: 0,
-            known_places: 0,
             told_bytes: 0,
         }
     }
@@ -458,10 +456,10 @@ impl Chain {
         }
         self.links.truncate(total);
         // What is held is asked only when it may have grown: adding up takes longer than all the rest.
-        let size = [self.most_links.max(total), self.codes.len(), stacks.places()];
-        if size != [self.most_links, self.known_codes, self.known_places] {
-            [self.most_links, self.known_codes, self.known_places] = size;
-            let bytes = self.bytes() + stacks.bytes();
+        let size = [self.most_links.max(total), self.codes.len()];
+        if size != [self.most_links, self.known_codes] {
+            [self.most_links, self.known_codes] = size;
+            let bytes = self.bytes();
             let grown = bytes.saturating_sub(self.told_bytes);
             self.told_bytes = bytes;
             ring.header().shim_bytes.fetch_add(grown as u64, Ordering::Relaxed);
