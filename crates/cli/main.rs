@@ -46,6 +46,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = selection::join_optional_number(std::env::args_os().collect::<Vec<OsString>>());
+    heaptide_record::signals::survive_file_limit();
     let result = match Cli::parse_from(arguments).command {
         Command::Run(args) => run::execute(args),
         Command::Flamegraph(args) => flamegraph::execute(&args),

@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::num::NonZeroU32;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -72,11 +73,16 @@ pub fn execute(args: Args) -> Result<u8, CliError> {
     let command = with_interpreter(args.command, &search_path);
     let target = target::find(&command, &search_path).map_err(target_error)?;
     let own = |message: String| CliError::new(OWN_FAILURE, message);
-    let shim = heaptide_record::shim_file::unpack(SHIM, &shim_directories()).map_err(|error| {
-        own(format!("the tracing library cannot be unpacked: {error}; set XDG_CACHE_HOME to a writable directory"))
+    let directories = shim_directories();
+    let shim = heaptide_record::shim_file::unpack(SHIM, &directories).map_err(|error| {
+        own(format!(
+            "the tracing library cannot be unpacked to any of {}: {error}; set XDG_CACHE_HOME to a writable directory",
+            directories.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        ))
     })?;
     let output = args.output.unwrap_or_else(|| default_output(&command));
     let file = create(&output, args.force)?;
+    let written = identity(file.metadata());
     let options = Options {
         shim,
         preload: std::env::var_os("LD_PRELOAD").unwrap_or_default(),
@@ -109,8 +115,14 @@ pub fn execute(args: Args) -> Result<u8, CliError> {
             return Err(record_error(error));
         }
     };
-    report(&outcome, &output, quiet);
+    let is_there = written.is_none() || identity(std::fs::metadata(&output)) == written;
+    report(&outcome, &output, is_there, quiet);
     Ok(end_like(outcome.status))
+}
+
+/// What a regular file is known by, whatever its name; `None` for others and where there is none.
+fn identity(metadata: io::Result<std::fs::Metadata>) -> Option<(u64, u64)> {
+    metadata.ok().filter(std::fs::Metadata::is_file).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// A lone Python file is run by the `python3` of the environment.
@@ -176,14 +188,14 @@ fn create(path: &Path, force: bool) -> Result<File, CliError> {
             }
             io::ErrorKind::NotFound => "cannot be created: its directory does not exist".into(),
             io::ErrorKind::IsADirectory => "is a directory; name a file with -o".into(),
-            _ => format!("cannot be created: {error}"),
+            _ => format!("cannot be created: {error}; choose another place with -o"),
         };
         CliError::new(OWN_FAILURE, format!("{}: {what}", path.display()))
     })
 }
 
 /// The block at the end, on standard error.
-fn report(outcome: &Outcome, output: &Path, quiet: bool) {
+fn report(outcome: &Outcome, output: &Path, is_there: bool, quiet: bool) {
     let name = output.display();
     for (python, why) in &outcome.unread_pythons {
         let why = match why {
@@ -197,6 +209,20 @@ fn report(outcome: &Outcome, output: &Path, quiet: bool) {
     if let Some(error) = &outcome.capture_error {
         eprintln!("heaptide: {name}: the capture ends early: {error}; what was written before can be read");
     }
+    if !is_there {
+        eprintln!(
+            "heaptide: {name}: the capture is lost: another program has removed or replaced it meanwhile; record again, \
+             and name a safe place with -o"
+        );
+    }
+    let refused = outcome.totals.tracer.refused;
+    if outcome.images == 0 && refused > 0 {
+        eprintln!(
+            "heaptide: nothing was traced: the command could not map the recorder's memory, or the kernel refused \
+             MADV_WIPEONFORK (before Linux 4.14, or a filter of system calls); try a higher `ulimit -v`"
+        );
+        return;
+    }
     if outcome.images == 0 {
         eprintln!(
             "heaptide: nothing was traced: the command did not load the tracing library (statically linked, other \
@@ -209,7 +235,10 @@ fn report(outcome: &Outcome, output: &Path, quiet: bool) {
     }
     let totals = &outcome.totals;
     let tracer = &totals.tracer;
-    eprintln!("heaptide: wrote {name} ({})", bytes(outcome.capture_bytes));
+    let is_whole = is_there && outcome.capture_error.is_none();
+    if is_whole {
+        eprintln!("heaptide: wrote {name} ({})", bytes(outcome.capture_bytes));
+    }
     eprintln!(
         "  {} events in {:.2} s{}",
         count(totals.events),
@@ -235,7 +264,9 @@ fn report(outcome: &Outcome, output: &Path, quiet: bool) {
     if tracer.cut_stacks > 0 {
         eprintln!("  cut: the stacks of {} events, whose outermost frames are missing", count(tracer.cut_stacks));
     }
-    eprintln!("  next: heaptide flamegraph {name}    (or summary, leaks, stats, tree)");
+    if is_there {
+        eprintln!("  next: heaptide flamegraph {name}    (or summary, leaks, stats, tree)");
+    }
 }
 
 /// The exit code that says how the command ended; dies by the same signal if it did.

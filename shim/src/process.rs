@@ -18,6 +18,8 @@ pub struct State {
     registered: AtomicU32,
     /// This image's number.
     pub image: AtomicU32,
+    /// Process id as the collector sees it.
+    pub process_id: AtomicU32,
     /// Threads that ever claimed a ring in this image. From the second on, events are stamped.
     pub threads: AtomicU32,
     /// Mapped objects.
@@ -137,14 +139,14 @@ fn connect() -> Option<()> {
 
 fn try_connect() -> Option<()> {
     let file = sys::File::open(remember_path()?, libc::O_RDWR)?;
+    if !is_shared_memory(&file) {
+        return None;
+    }
     let control = sys::map_shared(&file, 0, CONTROL_BYTES)?.cast::<Control>();
     CONTROL.store(control.as_ptr(), Ordering::Release);
     // SAFETY: mapped just now, CONTROL_BYTES long; the collector has filled it before it started us.
     let control = unsafe { control.as_ref() };
-    if control.magic != shared::MAGIC
-        || control.layout != shared::LAYOUT
-        || control.stopped.load(Ordering::Acquire) != 0
-    {
+    if control.layout != shared::LAYOUT || control.stopped.load(Ordering::Acquire) != 0 {
         control.refused.fetch_add(1, Ordering::Relaxed);
         return None;
     }
@@ -167,6 +169,15 @@ fn try_connect() -> Option<()> {
     native::prepare();
     python::detect();
     Some(())
+}
+
+/// Whether the file is what its path says. The collector may have ended long ago, and its process id and descriptor be
+/// those of another program, whose file must not be touched.
+fn is_shared_memory(file: &sys::File) -> bool {
+    let mut start = [0; 8];
+    file.length().is_some_and(|length| length >= CONTROL_BYTES)
+        && file.read(&mut start) == start.len()
+        && u64::from_ne_bytes(start) == shared::MAGIC
 }
 
 /// The path of the shared memory with NUL at its end, from the environment. Kept, for later slabs.
@@ -215,16 +226,53 @@ pub fn ring(index: usize) -> Option<NonNull<RingHeader>> {
         }
         start = slot.load(Ordering::Acquire);
         if start.is_null() {
-            let offset = shared::ring_offset(slab * RINGS_PER_SLAB);
-            let mapped = sys::File::open(stored_path(), libc::O_RDWR)
-                .and_then(|file| sys::map_shared(&file, offset, SLAB_BYTES));
-            start = mapped.map_or(core::ptr::null_mut(), NonNull::as_ptr);
+            start = map_slab(slab).map_or(core::ptr::null_mut(), NonNull::as_ptr);
             slot.store(start, Ordering::Release);
         }
         MAPPING_SLAB.store(0, Ordering::Release);
     }
     // SAFETY: the slab holds RINGS_PER_SLAB rings of RING_BYTES.
     NonNull::new(start).map(|start| unsafe { start.add(index % RINGS_PER_SLAB * RING_BYTES) }.cast())
+}
+
+/// Maps a slab that is not the first one, next to one that is mapped. The program may by now have no descriptor left, may
+/// have changed its user or its root: the path is the second choice.
+fn map_slab(slab: usize) -> Option<NonNull<u8>> {
+    let (below, start) =
+        (0..slab).rev().find_map(|below| Some((below, NonNull::new(SLABS[below].load(Ordering::Acquire))?)))?;
+    // SAFETY: a slab that `try_connect` or `ring` has mapped, for good.
+    unsafe { sys::map_more(start, (slab - below) * SLAB_BYTES, SLAB_BYTES) }.or_else(|| {
+        let file = sys::File::open(stored_path(), libc::O_RDWR).filter(is_shared_memory)?;
+        sys::map_shared(&file, shared::ring_offset(slab * RINGS_PER_SLAB), SLAB_BYTES)
+    })
+}
+
+/// The ids of this process and of the calling thread, as those see them who mounted `/proc`: in a pid namespace of its own
+/// a process counts from 1, which the collector would take for another's. Where `/proc` cannot tell, as it sees itself.
+fn outer_ids() -> (u32, u32) {
+    let mut link = [0; 48];
+    let mut numbers = sys::read_link(b"/proc/thread-self\0", &mut link).split(|byte| *byte == b'/');
+    // "PID/task/TID".
+    let mut number = || {
+        let digits = numbers.next()?;
+        let value = digits.iter().try_fold(0u32, |value, digit| {
+            let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+            value.checked_mul(10)?.checked_add(u32::from(digit))
+        });
+        value.filter(|value| *value != 0)
+    };
+    match (number(), number().or_else(&mut number)) {
+        (Some(process), Some(thread)) => (process, thread),
+        _ => (sys::process_id(), sys::thread_id()),
+    }
+}
+
+/// The ids of this process and of the calling thread as the collector sees them. Only after [`register`].
+pub fn ids(state: &State) -> (u32, u32) {
+    match state.process_id.load(Ordering::Acquire) {
+        process if process == sys::process_id() => (process, sys::thread_id()),
+        _ => outer_ids(),
+    }
 }
 
 /// How an image began, for its first record.
@@ -254,6 +302,7 @@ pub fn register(state: &State) -> Result<Option<Birth>, ()> {
         registered.store(0, Ordering::Release);
         return Err(());
     }
+    state.process_id.store(outer_ids().0, Ordering::Release);
     let image = control().next_image.fetch_add(1, Ordering::AcqRel);
     state.image.store(image, Ordering::Release);
     LAST_IMAGE.store(image, Ordering::Release);

@@ -24,6 +24,25 @@ pub fn map_shared(file: &File, offset: usize, bytes: usize) -> Option<NonNull<u8
     map_with(bytes, libc::MAP_SHARED as usize, file.0, offset)
 }
 
+/// Maps `bytes` more of the file that is mapped shared at `place`, from `ahead` bytes behind that place on. No descriptor
+/// and no path is needed for it.
+///
+/// # Safety
+/// `place` lies in a mapping made by [`map_shared`] that is never unmapped.
+pub unsafe fn map_more(place: NonNull<u8>, ahead: usize, bytes: usize) -> Option<NonNull<u8>> {
+    let arguments = [place.as_ptr() as usize, 0, ahead + bytes, libc::MREMAP_MAYMOVE as usize, 0, 0];
+    // SAFETY: an old length of 0 makes a second mapping of a shared one, at unused addresses; the first stays.
+    let result = unsafe { syscall(number::MREMAP, arguments) };
+    if (-4095..=0).contains(&result) {
+        return None;
+    }
+    let start = NonNull::new(result as *mut u8)?;
+    // SAFETY: the first part of the mapping made just now, which nobody knows of.
+    unsafe { syscall(number::MUNMAP, [start.as_ptr() as usize, ahead, 0, 0, 0, 0]) };
+    // SAFETY: inside that mapping.
+    Some(unsafe { start.add(ahead) })
+}
+
 fn map_with(bytes: usize, flags: usize, file: usize, offset: usize) -> Option<NonNull<u8>> {
     let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
     // SAFETY: without MAP_FIXED the kernel chooses unused addresses: no memory of the program is touched.
@@ -189,6 +208,16 @@ impl File {
         // SAFETY: the kernel reads a NUL-terminated path.
         let result = unsafe { syscall(number::OPENAT, arguments) };
         (result >= 0).then_some(Self(result as usize))
+    }
+
+    /// Its length in bytes; `None` of what has none: a pipe, a terminal. The place where [`File::read`] goes on is its
+    /// beginning then.
+    pub fn length(&self) -> Option<usize> {
+        // SAFETY: plain numbers.
+        let length = unsafe { syscall(number::LSEEK, [self.0, 0, libc::SEEK_END as usize, 0, 0, 0]) };
+        // SAFETY: as above.
+        let start = unsafe { syscall(number::LSEEK, [self.0, 0, libc::SEEK_SET as usize, 0, 0, 0]) };
+        (length >= 0 && start == 0).then_some(length as usize)
     }
 
     /// Reads into `buffer` until it is full or the file ends; the number of bytes.

@@ -315,8 +315,9 @@ fn claim_state(state: &'static process::State) -> Option<NonNull<Thread>> {
     state.threads.fetch_add(1, Ordering::SeqCst);
     let header = thread.ring.header();
     header.image.store(state.image.load(Ordering::Acquire), Ordering::Relaxed);
-    header.pid.store(sys::process_id(), Ordering::Relaxed);
-    header.thread.store(sys::thread_id(), Ordering::Relaxed);
+    let (process, thread_id) = process::ids(state);
+    header.pid.store(process, Ordering::Relaxed);
+    header.thread.store(thread_id, Ordering::Relaxed);
     thread.claim = header.claims.fetch_add(1, Ordering::Release) + 1;
     thread.report_memory();
     Some(claimed)
@@ -368,7 +369,10 @@ fn claim_ring() -> Option<(usize, NonNull<heaptide_format::shared::RingHeader>)>
     None
 }
 
-/// The first record of an image: see [`BlobKind::Image`].
+/// The first record of an image: see [`BlobKind::Image`]. On its own for its buffers: the first event of a thread may be on
+/// a stack of a few KiB.
+#[cold]
+#[inline(never)]
 fn announce_image(ring: &mut Writer, birth: &process::Birth) {
     let mut program = [0; 1024];
     let mut command = [0; 4096];

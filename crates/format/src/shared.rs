@@ -18,13 +18,13 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Changes whenever the layout of this memory or of [`crate::wire`] does; shim and collector are built together, so a
 /// difference means that a stale shim was preloaded.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// First word of the control area: "HEAPTIDE" read as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HEAPTIDE");
 
 /// Bytes of the control area.
-pub const CONTROL_BYTES: usize = 16 * 1024;
+pub const CONTROL_BYTES: usize = 20 * 1024;
 /// Words in a ring, a power of two: 1 MiB, 5 ms of the fastest producer seen (2 events of 24 bytes in 12 ns each).
 #[cfg(not(feature = "model"))]
 pub const RING_WORDS: usize = 128 * 1024;
@@ -39,7 +39,7 @@ pub const RINGS_PER_SLAB: usize = 16;
 pub const SLAB_BYTES: usize = RINGS_PER_SLAB * RING_BYTES;
 /// Most rings, that is threads traced at the same time over all processes. Further threads are not traced; their
 /// events are counted in [`Control::lost`].
-pub const MAX_RINGS: usize = 1024;
+pub const MAX_RINGS: usize = 4096;
 /// Slabs for all of them.
 pub const MAX_SLABS: usize = MAX_RINGS / RINGS_PER_SLAB;
 
@@ -74,6 +74,8 @@ pub mod ring_state {
     /// Its thread is about to end, but may still release a block or two (its own stack's). The collector sets
     /// `RELEASED` once the thread is gone.
     pub const EXITING: u32 = 3;
+    /// There is no memory behind it. Written by the collector before any target starts.
+    pub const ABSENT: u32 = 4;
 }
 
 /// The first [`CONTROL_BYTES`] of the shared memory.
@@ -170,9 +172,9 @@ impl Control {
 pub struct RingHeader {
     /// Image that the writing thread belongs to. Written by the thread at its claim, before `thread`.
     pub image: AtomicU32,
-    /// Process id as the thread itself sees it.
+    /// Process id as the collector sees it, if the thread can tell; else as the thread itself does.
     pub pid: AtomicU32,
-    /// Kernel's thread id as the thread itself sees it.
+    /// Kernel's thread id, seen in the same way.
     pub thread: AtomicU32,
     /// Times the ring was claimed: tells the collector that a new thread begins. Written by the thread last at claim.
     pub claims: AtomicU32,
@@ -216,11 +218,11 @@ mod tests {
 
     /// Shim and collector are separate builds: a field that moves must change LAYOUT.
     #[test]
-    fn layout_4_is_where_it_was() {
+    fn layout_5_is_where_it_was() {
         assert_eq!(core::mem::offset_of!(Control, stopped), 20);
         assert_eq!(core::mem::offset_of!(Control, ring_states), 72);
-        assert_eq!(core::mem::offset_of!(Control, forks), 4168);
-        assert_eq!(core::mem::offset_of!(Control, unread_pythons), 4172);
+        assert_eq!(core::mem::offset_of!(Control, forks), 16456);
+        assert_eq!(core::mem::offset_of!(Control, unread_pythons), 16460);
         assert_eq!(core::mem::offset_of!(RingHeader, written), 128);
         assert_eq!(core::mem::offset_of!(RingHeader, read), 256);
         assert_eq!(core::mem::offset_of!(RingHeader, waiting), 384);

@@ -34,6 +34,8 @@ pub struct Instant {
 /// The capture that is being written.
 pub struct CaptureWriter {
     file: File,
+    /// A file whose length tells how much was written; a device or a pipe does not.
+    is_regular: bool,
     offset: u64,
     index: Vec<IndexEntry>,
     events: EventBlock,
@@ -55,6 +57,7 @@ impl CaptureWriter {
     /// What the file says.
     pub fn new(file: File, run: &RunInfo) -> io::Result<Self> {
         let mut this = Self {
+            is_regular: file.metadata().is_ok_and(|metadata| metadata.is_file()),
             file,
             offset: 0,
             index: Vec::new(),
@@ -189,6 +192,10 @@ impl CaptureWriter {
     fn block(&mut self, kind: BlockKind, at: Instant, content: &[u8]) -> io::Result<()> {
         self.packed.clear();
         block::write(&mut self.packed, kind, content);
+        // What is written behind a cut leaves a hole, which no reader could pass.
+        if self.is_regular && self.file.metadata()?.len() < self.offset {
+            return Err(io::Error::other("another program has cut it short"));
+        }
         self.file.write_all(&self.packed)?;
         let Instant { events: first_event, time, live } = at;
         self.index.push(IndexEntry { kind: kind as u8, offset: self.offset, first_event, time, live });

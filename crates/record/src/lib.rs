@@ -21,6 +21,7 @@ pub mod session;
 pub mod shim_file;
 pub mod signals;
 mod stacks;
+mod streams;
 pub mod target;
 pub mod unseen;
 

@@ -89,9 +89,12 @@ pub fn resident(pid: u32) -> Option<Resident> {
     Some(Resident { files, anonymous: all.saturating_sub(files) })
 }
 
-/// Whether the thread exists.
+/// Whether the thread exists. Asked of the kernel, not of `/proc`, which may hide a process that has changed its user
+/// (`hidepid`): a thread that is taken for dead while it writes would lose its events.
 pub fn has_thread(pid: u32, thread: u32) -> bool {
-    fs::exists(format!("/proc/{pid}/task/{thread}")).unwrap_or(true)
+    // SAFETY: plain numbers; signal 0 is none, only the thread is looked for.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, 0) };
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 /// The name of a thread.
@@ -100,7 +103,8 @@ pub fn thread_name(pid: u32, thread: u32) -> Option<String> {
     Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
 }
 
-/// Processor time (nanoseconds) and most resident bytes of this process so far.
+/// Processor time (nanoseconds) and most resident bytes of this process so far. Resident are also the pages of the rings
+/// that it has read, which it shares with the targets.
 pub fn own_cost() -> io::Result<(u64, u64)> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the kernel fills the structure.
@@ -110,7 +114,16 @@ pub fn own_cost() -> io::Result<(u64, u64)> {
     // SAFETY: filled; all zeros is a value of it anyway.
     let usage = unsafe { usage.assume_init() };
     let nanoseconds = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
-    Ok((nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime), usage.ru_maxrss as u64 * 1024))
+    // Not `ru_maxrss`: that remembers over exec what the process held that started us, which may be a large one.
+    let resident = most_resident().unwrap_or(usage.ru_maxrss as u64 * 1024);
+    Ok((nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime), resident))
+}
+
+/// The most bytes of this program that were resident at once.
+fn most_resident() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 fn page_size() -> u64 {

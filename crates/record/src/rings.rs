@@ -4,10 +4,10 @@ use heaptide_format::ring;
 use heaptide_format::shared::{
     self, Control, LAYOUT, MAGIC, MAX_RINGS, RINGS_PER_SLAB, RingHeader, SLAB_BYTES, ring_state,
 };
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
@@ -26,16 +26,7 @@ impl Shared {
     /// # Errors
     /// What the kernel says if it has no memory file or no address space for it.
     pub fn create(options: u32, max_depth: u32, native_depth: u32) -> io::Result<Self> {
-        let name = CString::new("heaptide")?;
-        // SAFETY: `name` ends with NUL.
-        let descriptor = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: opened just now, nobody else's.
-        let file = unsafe { File::from_raw_fd(descriptor) };
-        // Sparse: a ring costs memory once it is written.
-        file.set_len(shared::ring_offset(MAX_RINGS) as u64)?;
+        let (file, rings) = memory_file()?;
         let control = map(&file, 0, shared::CONTROL_BYTES)?.cast::<Control>();
         let mut this = Self { file, control, slabs: Vec::new() };
         // SAFETY: zeroed memory of its size, which no target knows of yet.
@@ -48,6 +39,9 @@ impl Shared {
         fields.collector_pid = std::process::id();
         fields.next_image = 1.into();
         fields.stamps = 1.into();
+        for state in &mut fields.ring_states[rings..] {
+            *state = ring_state::ABSENT.into();
+        }
         Ok(this)
     }
 
@@ -129,6 +123,65 @@ impl Drop for Shared {
         // A target that goes on finds it stopped; our own mapping stays, headers are handed out as `'static`.
         self.control().stopped.store(1, Ordering::Release);
     }
+}
+
+/// The file behind the shared memory, and how many rings have room in it.
+fn memory_file() -> io::Result<(File, usize)> {
+    // SAFETY: the name ends with NUL.
+    let descriptor = unsafe { libc::memfd_create(c"heaptide".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        // Refused by a filter of system calls.
+        let refused = io::Error::last_os_error();
+        return ordinary_file().ok_or(refused);
+    }
+    // SAFETY: opened just now, nobody else's.
+    let file = unsafe { File::from_raw_fd(descriptor) };
+    // Sparse: a ring costs memory once it is written. The limit on the size of files holds for this one too.
+    let mut rings = MAX_RINGS;
+    loop {
+        match with_highest_file_limit(|| file.set_len(shared::ring_offset(rings) as u64)) {
+            Ok(()) => return Ok((file, rings)),
+            Err(error) if error.kind() != io::ErrorKind::FileTooLarge || rings == 1 => return Err(error),
+            Err(_) => rings /= 2,
+        }
+    }
+}
+
+/// Does something under the hard limit on the size of files, which the soft one may be below: that is meant for what a
+/// program writes to a disk.
+pub(crate) fn with_highest_file_limit<R>(action: impl FnOnce() -> R) -> R {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a live structure, which is written.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) } == 0;
+    let set = |limit: libc::rlimit| {
+        if known {
+            // SAFETY: a live structure, which is read.
+            unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) };
+        }
+    };
+    set(libc::rlimit { rlim_cur: limit.rlim_max, ..limit });
+    let result = action();
+    set(limit);
+    result
+}
+
+/// Without memory files: a file in memory or on a disk whose name is removed at once, with few rings. Their room is
+/// reserved: a file system that is full when a ring is written would kill the target.
+fn ordinary_file() -> Option<(File, usize)> {
+    let directories = ["/dev/shm".into(), std::env::temp_dir()];
+    let mut files = directories.iter().filter_map(|directory| {
+        let path = directory.join(format!("heaptide-{}", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).ok()?;
+        std::fs::remove_file(&path).ok()?;
+        let rings = [64, 16, 4].into_iter().find(|rings| {
+            let bytes = shared::ring_offset(*rings) as libc::off_t;
+            // SAFETY: a live descriptor and plain numbers.
+            unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes) == 0 }
+        })?;
+        Some((file, rings))
+    });
+    files.next()
 }
 
 fn map(file: &File, offset: usize, bytes: usize) -> io::Result<NonNull<u8>> {

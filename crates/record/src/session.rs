@@ -79,8 +79,11 @@ pub struct Outcome {
 #[non_exhaustive]
 pub enum RecordError {
     /// Shared memory, signals: the system refuses what recording needs.
-    #[error("cannot prepare the recording: {0}")]
+    #[error("cannot prepare the recording: {}{}", .0, advice(.0))]
     Prepare(io::Error),
+    /// Targets find the shared memory by `/proc`, and the recorder their processes.
+    #[error("cannot record without /proc, which is not mounted here; mount it: mount -t proc proc /proc")]
+    NoProc,
     /// The command could not be started.
     #[error("{program}: cannot be started: {error}")]
     Start {
@@ -92,6 +95,17 @@ pub enum RecordError {
     /// The capture could not be begun.
     #[error("the capture cannot be written: {0}")]
     Capture(io::Error),
+}
+
+/// What to do about it, if that is known.
+fn advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => "; raise `ulimit -n` to 16 or more",
+        Some(libc::EFBIG) => "; raise `ulimit -f`: the memory between target and recorder is a file to the kernel",
+        Some(libc::ENOMEM) => "; raise `ulimit -v`, or free memory",
+        Some(libc::EPERM | libc::ENOSYS) => "; a filter of system calls refuses it: record outside of it",
+        _ => "",
+    }
 }
 
 /// Called once if traced processes outlive the command, with their number.
@@ -108,6 +122,9 @@ pub fn record(
     file: File,
     on_survivors: OnSurvivors<'_>,
 ) -> Result<Outcome, RecordError> {
+    if !std::path::Path::new("/proc/self/stat").exists() {
+        return Err(RecordError::NoProc);
+    }
     let bits = if options.python_allocators { option::PYTHON_ALLOCATORS } else { 0 }
         | if options.follow { option::FOLLOW } else { 0 }
         | if options.verify { option::VERIFY } else { 0 }
@@ -145,6 +162,7 @@ fn start(target: &Target, options: &Options, shared: &Shared, signals: &Signals)
     let mut command = Command::new(&target.program);
     command.arg0(&options.name).args(&target.arguments).env("LD_PRELOAD", preload).env(PATH_VARIABLE, shared.path());
     signals.restore_in(&mut command);
+    crate::streams::close_in(&mut command);
     command.spawn()
 }
 

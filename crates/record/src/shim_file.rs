@@ -1,5 +1,6 @@
 //! The shim as a file: it is embedded in the program and unpacked once, under a name that holds its content's hash.
 
+use crate::rings::with_highest_file_limit;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -35,7 +36,8 @@ fn unpack_to(shim: &[u8], directory: &Path, name: &str) -> io::Result<PathBuf> {
     }
     DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
     let temporary = directory.join(format!(".{name}.{}", std::process::id()));
-    let result = write_new(shim, &temporary).and_then(|()| fs::rename(&temporary, &path));
+    // The limit on the size of files is meant for the program's.
+    let result = with_highest_file_limit(|| write_new(shim, &temporary)).and_then(|()| fs::rename(&temporary, &path));
     if result.is_err() {
         // The error to report is the first one.
         let _ = fs::remove_file(&temporary);

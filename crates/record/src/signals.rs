@@ -7,8 +7,20 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const HANDED_ON: [i32; 6] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+
+/// What was done at SIGXFSZ before [`survive_file_limit`].
+static AT_FILE_LIMIT: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
+
+/// Makes a file that would grow beyond the limit on the size of files (`ulimit -f`) an error, not the end of this
+/// process. [`Signals::restore_in`] undoes it for the target.
+pub fn survive_file_limit() {
+    // SAFETY: no handler is installed.
+    let before = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    AT_FILE_LIMIT.store(before, Ordering::Relaxed);
+}
 
 /// Blocks the signals above and receives them, until it is dropped.
 pub struct Signals {
@@ -50,10 +62,12 @@ impl Signals {
 
     /// Lets a command start with the signal mask that was in force before: a child inherits ours.
     pub fn restore_in(&self, command: &mut Command) {
-        let before = self.before;
-        // SAFETY: pthread_sigmask may be called between fork and exec; the set is the child's own copy.
+        let (before, at_file_limit) = (self.before, AT_FILE_LIMIT.load(Ordering::Relaxed));
+        // SAFETY: both may be called between fork and exec; the set is the child's own copy, and what was done at a signal
+        // when this program began is that it was ignored or not.
         unsafe {
             command.pre_exec(move || {
+                libc::signal(libc::SIGXFSZ, at_file_limit);
                 libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
                 Ok(())
             });

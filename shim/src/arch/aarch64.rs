@@ -268,6 +268,8 @@ pub mod number {
     pub const CLOSE: i64 = 57;
     pub const MMAP: i64 = 222;
     pub const MUNMAP: i64 = 215;
+    pub const MREMAP: i64 = 216;
+    pub const LSEEK: i64 = 62;
     pub const MADVISE: i64 = 233;
     pub const GETPID: i64 = 172;
     pub const GETTID: i64 = 178;

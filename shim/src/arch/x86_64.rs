@@ -275,6 +275,8 @@ pub mod number {
     pub const CLOSE: i64 = 3;
     pub const MMAP: i64 = 9;
     pub const MUNMAP: i64 = 11;
+    pub const MREMAP: i64 = 25;
+    pub const LSEEK: i64 = 8;
     pub const MADVISE: i64 = 28;
     pub const GETPID: i64 = 39;
     pub const GETTID: i64 = 186;
