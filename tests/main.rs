@@ -19,6 +19,7 @@ mod native_programs;
 mod native_stacks;
 mod old_captures;
 mod one_event;
+mod places;
 mod processes;
 mod python;
 mod python_memory;

@@ -311,6 +311,11 @@ impl Running {
         self.child.id() as i32
     }
 
+    /// The directory it runs in.
+    pub fn directory(&self) -> PathBuf {
+        self.scratch.path("")
+    }
+
     /// Waits until the program has printed this.
     pub fn wait_for(&self, text: &str) {
         let (mutex, changed) = &*self.stdout;
