@@ -5,6 +5,7 @@
   python3 bench/run.py python -n 3 -w etl,imports  some workloads, three rounds
   python3 bench/run.py startup pairs depth threads pressure reports
   python3 bench/run.py native python-native unwind symbols     whole native stacks
+  python3 bench/run.py memory                      recorder, shim and reports at their bounds
   python3 bench/run.py --show FILE                 the tables of stored results
 
 The first run makes a virtual environment with memray and the workloads' libraries. Results, as JSON, and everything
@@ -18,6 +19,7 @@ import json
 import os
 import sys
 
+import memory
 import native_parts
 import tables
 from environment import HERE, Environment
@@ -153,7 +155,8 @@ def run_reports(environment, args):
 
 PARTS = {"python": run_python, "startup": run_startup, "pairs": run_pairs, "depth": run_depth,
          "threads": run_threads, "pressure": run_pressure, "reports": run_reports, "native": native_parts.run_native,
-         "python-native": run_python_native, "unwind": native_parts.run_unwind, "symbols": native_parts.run_symbols}
+         "python-native": run_python_native, "unwind": native_parts.run_unwind, "symbols": native_parts.run_symbols,
+         "memory": memory.run_memory}
 
 
 def choose(known):

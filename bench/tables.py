@@ -42,6 +42,8 @@ def show(results):
         unwind_table(results["unwind"])
     if results.get("symbols"):
         symbols_table(results["symbols"])
+    if results.get("memory"):
+        memory_table(results["memory"])
 
 
 def row(cells):
@@ -234,3 +236,12 @@ def symbols_table(runs):
         first, second = select(runs, "first", tool), select(runs, "second", tool)
         row([tool, text(first[0]["capture_bytes"] / 1e6, 2), text(median(first, "wall_s"), 2),
              text(median(second, "wall_s"), 2), rss_text(first), text(median(first, "output_bytes") / 1e6, 2)])
+
+
+def memory_table(runs):
+    tools = names(runs, "tool")
+    head("Most resident memory, MiB (bound)", ["recorded", *tools])
+    for case in names(runs, "case"):
+        cells = {run["tool"]: run for run in runs if run["case"] == case}
+        row([case] + [f"{cells[tool]['rss_bytes'] / 2**20:.0f}"
+                      + (f" ({cells[tool]['bound_bytes'] / 2**20:.0f})" if cells[tool]["bound_bytes"] else "") for tool in tools])
