@@ -65,13 +65,19 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         true => args.output.or_file(beside(&args.after, "diff.html"), &inputs)?,
         false => args.output.or_stdout(&inputs)?,
     };
-    let [before, after] = [Input::open(&args.before)?, Input::open(&args.after)?];
+    let mut before = Input::open(&args.before)?;
     let symbols = args.symbols.settings();
     let options = Options { symbols: Some(&symbols), ..Options::default() };
-    let [was, is] = [profile(&args.before, &before, &options)?, profile(&args.after, &after, &options)?];
+    // One after the other, so that not all is in memory at once.
+    let was = profile(&args.before, &before, &options)?;
+    before.forget_rows();
+    let mut after = Input::open(&args.after)?;
+    let is = profile(&args.after, &after, &options)?;
+    after.forget_rows();
     let found = Diff::of(&was, &is);
     let before = Context::new(&before.name, &before.capture, Some(&was), None);
     let after = Context::new(&after.name, &after.capture, Some(&is), None);
+    drop((was, is));
     let options = diff::Options { metric, limit: (args.limit > 0).then_some(args.limit) };
     output.write(|out, style| match (args.html, args.json) {
         (true, _) => html::write(&page::of_diff(&before, &after, &found, metric), out),

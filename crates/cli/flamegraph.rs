@@ -52,12 +52,15 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         Format::Svg => args.output.or_file(name("svg"), &[path])?,
         Format::Folded => args.output.or_stdout(&[path])?,
     };
-    let input = Input::open(path)?;
+    let mut input = Input::open(path)?;
     let profile = profile(path, &input, &args.selection.options(&args.selection.symbols()))?;
+    input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     output.write(|out, _| match args.format {
         Format::Html => {
             let page = page::of_profile(&context, &profile, metric, within);
+            // The page has it all; with millions of stacks both would be hundreds of MiB.
+            drop(profile);
             html::write(&html::FlamePage { inverted: args.inverted, ..page }, out)
         }
         Format::Svg => svg::write(&context, &profile, metric, within, args.inverted, out),
