@@ -376,7 +376,7 @@ fn a_thousand_processes() {
 #[test]
 fn two_hundred_processes_at_once() {
     let scratch = Scratch::new();
-    let line = "$H run -q -o run.bin -- sh -c 'for i in $(seq 200); do $0 20 & done; wait' $THREADS";
+    let line = "$H run -q -o run.bin -- sh -c 'for i in $(seq 200); do $0 10 & done; wait' $THREADS";
     sh(&scratch, line).exits(0);
     let stats = scratch.heaptide("stats --json run.bin").exits(0).json();
     assert_eq!((&stats["tracer"]["lost"], &stats["tracer"]["refused"]), (&0.into(), &0.into()));
