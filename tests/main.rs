@@ -6,6 +6,7 @@ mod debuginfod;
 mod families;
 mod help;
 mod hooks;
+mod hostile_names;
 mod interpreters;
 mod kills;
 #[path = "support/ledger.rs"]

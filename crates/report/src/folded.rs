@@ -115,7 +115,12 @@ impl<'f> Labels<'f> {
 /// A frame without the character that separates frames. Lines of native code are not known, their object is.
 fn label(place: &Frame) -> String {
     let text = frame(place).replace(';', ":");
-    if text.is_empty() { visible(&short_file(place.kind, &place.file)) } else { text }
+    let text = if text.is_empty() { visible(&short_file(place.kind, &place.file)) } else { text };
+    // At the start of a line that would be a comment, and its stack missing from a picture.
+    match text.strip_prefix("# ") {
+        Some(rest) => format!("\\u{{23}} {rest}"),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -135,5 +140,7 @@ mod tests {
             source: None,
         };
         assert_eq!(label(&frame), "a:b\\u{a}c (/app/x:y.py:7)");
+        let frame = Frame { function: "#".into(), ..frame };
+        assert_eq!(label(&frame), "\\u{23} (/app/x:y.py:7)");
     }
 }

@@ -2,6 +2,7 @@
 //! of the old ones would misunderstand the new.
 
 use crate::context::Context;
+use crate::units::acts;
 use heaptide_analyze::call_tree::{CallTree, NodeId};
 use heaptide_analyze::frames::Frame;
 use heaptide_analyze::profile::{Metric, Profile};
@@ -124,6 +125,50 @@ impl Serialize for JsonStack<'_> {
 /// # Errors
 /// Those of writing.
 pub fn write(report: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report)?;
+    serde_json::to_writer_pretty(Plain(&mut *out), report)?;
     writeln!(out)
+}
+
+/// Passes JSON on, with the characters that a terminal would act on written as `\u009b`, which means the same. JSON itself
+/// asks for that below U+0020 only.
+pub(crate) struct Plain<'o>(pub &'o mut dyn Write);
+
+impl Write for Plain<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let plain = |byte: &u8| *byte < 0x7F;
+        // Texts are written whole, so no character is cut.
+        let Some(text) = std::str::from_utf8(bytes).ok().filter(|_| !bytes.iter().all(plain)) else {
+            return self.0.write_all(bytes).map(|()| bytes.len());
+        };
+        // What is below is either escaped already or a line end of the layout.
+        let acts = |c: char| c >= '\u{7F}' && acts(c);
+        let mut rest = text;
+        while let Some(at) = rest.find(acts) {
+            let (harmless, tail) = rest.split_at(at);
+            let mut characters = tail.chars();
+            let escaped = characters.next().map_or(0, u32::from);
+            write!(self.0, "{harmless}\\u{escaped:04x}")?;
+            rest = characters.as_str();
+        }
+        self.0.write_all(rest.as_bytes()).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_json_cannot_steer_a_terminal() {
+        let mut out = Vec::new();
+        let name = "a\x1b[2J\u{9b}2J\u{7f}\u{202e}é\u{feff}";
+        write(&[name], &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "[\n  \"a\\u001b[2J\\u009b2J\\u007f\\u202eé\\ufeff\"\n]\n");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap(), [name]);
+    }
 }

@@ -1,5 +1,6 @@
 //! `parse`: every record of a capture as a line of text or of JSON, with the numbers of the file.
 
+use crate::json::Plain;
 use crate::units::visible;
 use heaptide_analyze::records::Record;
 use heaptide_format::capture::events::{Event, KeyframeImage};
@@ -194,11 +195,12 @@ impl<'o, W: Write> Printer<'o, W> {
     /// One record with these fields, in this order.
     fn line(&mut self, record: &str, fields: &[(&str, Value)]) -> io::Result<()> {
         if self.as_json {
-            write!(self.out, "{{\"record\":\"{record}\"")?;
+            let mut out = Plain(&mut *self.out);
+            write!(out, "{{\"record\":\"{record}\"")?;
             for (name, value) in fields {
-                write!(self.out, ",\"{name}\":{value}")?;
+                write!(out, ",\"{name}\":{value}")?;
             }
-            return writeln!(self.out, "}}");
+            return writeln!(out, "}}");
         }
         write!(self.out, "{record}")?;
         for (name, value) in fields {

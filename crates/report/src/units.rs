@@ -74,14 +74,23 @@ pub fn time(nanos: Nanos) -> String {
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
+        if acts(c) {
             out.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// Whether a terminal or an editor would act on a character instead of showing it: it moves the cursor, ends a line, turns the
+/// writing round or takes no room.
+pub(crate) fn acts(c: char) -> bool {
+    let turns_or_hides = matches!(
+        c,
+        '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'
+    );
+    c.is_control() || turns_or_hides
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use serde::Serialize;
 use serde_json::ser::Formatter;
 
 use super::FlamePage;
+use crate::units::acts;
 
 /// Version of the data; `DATA_VERSION` in `assets/data.js` is the same number.
 pub(super) const VERSION: u32 = 2;
@@ -177,16 +178,12 @@ impl Formatter for InScript {
 /// The text with control characters and those that turn the reading direction written out (`\u202e`), for the
 /// few texts that are outside the data; `visible` in `assets/words.js` does the same for all others.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    if !text.contains(hidden) {
+    if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::new();
     for c in text.chars() {
-        if hidden(c) {
+        if acts(c) {
             shown.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             shown.push(c);
