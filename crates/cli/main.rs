@@ -12,6 +12,7 @@ mod parse;
 mod run;
 mod selection;
 mod stats;
+mod strip;
 mod summary;
 mod symbolize;
 mod symbols;
@@ -42,6 +43,7 @@ enum Command {
     Stats(stats::Args),
     Parse(parse::Args),
     Symbolize(symbolize::Args),
+    Strip(strip::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Stats(args) => stats::execute(&args),
         Command::Parse(args) => parse::execute(&args),
         Command::Symbolize(args) => symbolize::execute(&args),
+        Command::Strip(args) => strip::execute(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

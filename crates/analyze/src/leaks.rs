@@ -91,10 +91,13 @@ impl Trace {
 
 /// Whether a native frame is of the interpreter or of what every program is linked to.
 fn is_runtime(frame: &Frame) -> bool {
-    let name = base_name(frame.loaded_from());
-    ["python", "libpython", "libc.", "libc-", "ld-", "ld.", "libpthread", "libdl", "libm.", "[vdso]"]
-        .iter()
-        .any(|start| name.starts_with(start))
+    runtime_start(base_name(frame.loaded_from())).is_some()
+}
+
+/// How the name of an object begins that is the interpreter's or what every program is linked to.
+pub(crate) fn runtime_start(name: &str) -> Option<&'static str> {
+    let starts = ["python", "libpython", "libc.", "libc-", "ld-", "ld.", "libpthread", "libdl", "libm.", "[vdso]"];
+    starts.into_iter().find(|start| name.starts_with(start))
 }
 
 /// Blocks of one stack or site.

@@ -30,6 +30,7 @@ pub mod replay;
 pub mod sites;
 pub mod source;
 pub mod sources;
+pub mod strip;
 pub mod symbolize;
 pub mod symbols;
 pub mod tally;

@@ -156,7 +156,9 @@ impl Profile {
                 stack = node.parent;
             }
         }
-        let look_up = LookUp { ran_at: capture.run.started_unix, sources: options.sources, symbols: options.symbols };
+        // Without the date of the run nothing tells whether a file is still the one that ran.
+        let ran_at = capture.run.started_unix;
+        let look_up = LookUp { ran_at, sources: options.sources && ran_at > 0, symbols: options.symbols };
         let mut frames = Frames::resolve(names, &wanted_frames, &look_up);
         if capture.damaged_names {
             frames.notes.push("names of native functions that are embedded in the capture are damaged.".into());

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct RunInfo {
     /// Version of heaptide that recorded it.
     pub heaptide: String,
-    /// The command as it was given, program first.
+    /// The command as it was given, program first; only that if the arguments were left out.
     pub command: Vec<String>,
-    /// Seconds since 1970 (UTC) when the run began.
+    /// Seconds since 1970 (UTC) when the run began; 0: left out.
     pub started_unix: u64,
     /// PyMem domains were recorded too.
     pub python_allocators: bool,
