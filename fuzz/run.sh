@@ -10,14 +10,17 @@ cargo fuzz --version > /dev/null 2>&1 || cargo install cargo-fuzz --locked
 # No nightly compiler: nothing but the counting of branches is asked of it, which stable does under this name.
 export RUSTC_BOOTSTRAP=1
 python3 seeds.py
-for target in ${*:-capture blocks objects}; do
+for target in ${*:-capture blocks reader events replay names words objects}; do
     printf '\n== fuzzing %s for %s s\n' "$target" "$seconds"
     cargo fuzz build --sanitizer none "$target"
     # 64 KiB hold all that a capture can say; 512 MiB and 10 s are out of proportion to them. The memory is limited by
     # the system: libFuzzer would watch it in a thread of its own, where the alarm for the time may be delivered and
     # lost. That alarm's handler can hang in malloc as well, so there is an end to that too.
+    # The rings of `words` are mapped: 16 MiB of each that is looked at, and the file behind them twice.
+    most=524288
+    [ "$target" != words ] || most=786432
     (
-        ulimit -v 524288
+        ulimit -v $most
         timeout -k 10 $((seconds + 60)) cargo fuzz run --sanitizer none "$target" -- -max_total_time="$seconds" \
             -max_len=65536 -rss_limit_mb=0 -timeout=10 -print_final_stats=1
     ) || {

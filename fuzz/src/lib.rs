@@ -1,14 +1,27 @@
-//! What the fuzz targets share: bytes → a capture → every report, into nothing.
+//! What the fuzz targets share: bytes → a capture → every report, into nothing. What each target feeds in, and what it
+//! asks of the answer beyond that there is one, is in the modules.
 
-use heaptide_analyze::{Capture, CaptureError};
+pub mod events;
+pub mod file;
+pub mod names;
+pub mod replay;
+pub mod words;
+
+/// Captures made up event by event, as in the tests.
+#[path = "../../crates/analyze/tests/support/recording.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod recording;
+
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::leaks::Leaks;
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use heaptide_analyze::records::walk;
 use heaptide_analyze::sites::By;
 use heaptide_analyze::source::Source;
+use heaptide_analyze::strip::{self, Key, Names, Paths};
 use heaptide_analyze::symbolize::Symbolized;
 use heaptide_analyze::symbols::{self, Request, Settings};
+use heaptide_analyze::{Capture, CaptureError};
 use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::summary::IndexEntry;
 use heaptide_format::capture::{Footer, decode_meta, encode_meta, header};
@@ -63,6 +76,12 @@ pub fn every_report(bytes: &[u8]) {
         let Ok(profile) = Profile::of(&capture, &options, &mut |_| {}) else { continue };
         reports_of(&capture, &profile, &options);
     }
+    let strict = strip::Options { paths: Paths::Anonymize, names: Names::Anonymize, arguments: false, start: false };
+    written(|out| match strip::strip(&source, strict, Key::new(b"fuzz"), out) {
+        Err(CaptureError::Io(error)) => Err(error),
+        // What only a report that does not look at all blocks can read is refused.
+        _ => Ok(()),
+    });
     written(|out| match Symbolized::of(&capture, &Settings::default()).write(out) {
         Err(CaptureError::Io(error)) => Err(error),
         other => Ok(other.expect("what was read before can be read again")),

@@ -22,21 +22,23 @@ pub struct Block {
 }
 
 const SIZE_BITS: u32 = 48;
+/// Most bytes of a block. Larger ones do not exist (user addresses have 47 bits): whoever reads a size cuts it to this, so
+/// that what is written of a block is what it is released with.
+pub const MOST_BYTES: u64 = (1 << SIZE_BITS) - 1;
 const SLOT_BITS: u32 = 27;
 
 impl Block {
     fn new(size: u64, thread: u32, row: RowId, slot: Slot, allocator: Allocator) -> Self {
-        // Sizes of 2^48 and more do not exist (user addresses have 47 bits); 2^27 live blocks of one image would be
-        // 6 GB of ours. Beyond, the slot saturates; see `Heap::allocated`.
+        // 2^27 live blocks of one image would be 6 GB of ours. Beyond, the slot saturates; see `Heap::allocated`.
         Self {
-            size_and_thread: size.min((1 << SIZE_BITS) - 1) | u64::from(thread) << SIZE_BITS,
+            size_and_thread: size.min(MOST_BYTES) | u64::from(thread) << SIZE_BITS,
             row,
             slot_and_allocator: slot.0 | u32::from(allocator.number()) << SLOT_BITS,
         }
     }
 
     fn size(self) -> u64 {
-        self.size_and_thread & ((1 << SIZE_BITS) - 1)
+        self.size_and_thread & MOST_BYTES
     }
 
     fn slot(self) -> Slot {

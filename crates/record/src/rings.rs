@@ -45,6 +45,12 @@ impl Shared {
         Ok(this)
     }
 
+    /// The same memory for another session, when the one before is over.
+    #[cfg(any(test, feature = "nonsense"))]
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, control: self.control, slabs: self.slabs.clone() })
+    }
+
     /// Path by which targets of the same user open it.
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())

@@ -3,6 +3,9 @@
 
 mod blobs;
 mod images;
+#[cfg(any(test, feature = "nonsense"))]
+#[doc(hidden)]
+pub mod nonsense;
 mod reading;
 
 use crate::capture::{CaptureWriter, Instant as At};

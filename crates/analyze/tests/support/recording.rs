@@ -246,7 +246,9 @@ impl Recording {
     }
 
     fn was_temporary(&mut self, slot: Slot, live: &Live) {
+        // A mapping never is.
         if self.current == Some(live.thread)
+            && !live.block.allocator.is_mapping()
             && let Some(between) = self.threads[live.thread.index()].1.freed(slot.0)
         {
             self.tally.temporary(live.row, live.block.allocator, live.block.size, between);

@@ -6,10 +6,15 @@ use crate::lines::LineTable;
 use heaptide_format::capture::definitions::CodeDef;
 use heaptide_format::wire::{BlobKind, blob_parts, code};
 
+/// Most bytes of a blob that are kept: the line table of a function of some million lines. A target that never ends a blob
+/// must not fill our memory.
+const MOST_BYTES: usize = 16 << 20;
+
 /// Adds a part to the ring's blob; the whole if that was the last part.
 pub(super) fn collect(ring: &mut Ring, record: &[u64]) -> Option<(BlobKind, Vec<u8>)> {
     let (kind, length, last) = blob_parts(record[0]);
-    ring.blob.extend(record[1..].iter().flat_map(|word| word.to_le_bytes()).take(length as usize));
+    let most = MOST_BYTES.saturating_sub(ring.blob.len()).min(length as usize);
+    ring.blob.extend(record[1..].iter().flat_map(|word| word.to_le_bytes()).take(most));
     if !last {
         return None;
     }
@@ -78,5 +83,28 @@ impl Announcement {
                 command.split(|byte| *byte == 0).map(text).collect()
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heaptide_format::shared::RingHeader;
+    use heaptide_format::wire::blob_word;
+
+    #[test]
+    fn a_blob_without_end_is_cut() {
+        // SAFETY: all fields are plain numbers and atomics, of which zero is a value.
+        let header: RingHeader = unsafe { std::mem::zeroed() };
+        let mut ring = Ring::new(Box::leak(Box::new(header)));
+        let mut record = vec![u64::MAX; 1 + (1 << 17)];
+        record[0] = blob_word(BlobKind::Module, 8 << 17, false);
+        for _ in 0..20 {
+            assert!(collect(&mut ring, &record).is_none());
+        }
+        assert_eq!(ring.blob.len(), 16 << 20);
+        record[0] = blob_word(BlobKind::Module, 5, true);
+        let (kind, blob) = collect(&mut ring, &record).expect("the last part");
+        assert_eq!((kind, blob.len(), ring.blob.len()), (BlobKind::Module, 16 << 20, 0));
     }
 }

@@ -144,7 +144,7 @@ impl Session {
         }
         let block = |ring: &mut Ring, dictionary: &mut Dictionary, tally: &mut Tally, image: ImageIndex| {
             let word = record[1];
-            let size = if word as u32 == WIDE { record[2] } else { word & u64::from(u32::MAX) };
+            let size = if word as u32 == WIDE { record[2].min(heap::MOST_BYTES) } else { word & u64::from(u32::MAX) };
             let row = ring.stacks.row((word >> 32) as usize, dictionary, |stack| tally.row(image, stack));
             (size, row)
         };
