@@ -213,7 +213,7 @@ fn what_is_left_out_is_not_there() {
     );
     absent(
         "--paths anonymize --names anonymize",
-        &["anna", "acme", "Order", "DataFrame", "total"],
+        &["anna", "acme", "Order", "DataFrame", ".total"],
         &["JSONDecoder.decode", "<module>", standard],
     );
     absent(

@@ -3,6 +3,10 @@
 use crate::context::Style;
 use std::io::{self, Write};
 
+/// Most characters that cells are aligned to. A damaged capture can have a name of any length, which would push all others
+/// out of sight, and Rust pads to 65 535 at most.
+const MOST_WIDTH: usize = 200;
+
 /// A table whose last column is text and whose others are figures.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
@@ -31,7 +35,8 @@ impl Table {
     /// Those of writing.
     pub fn write(&self, style: Style, out: &mut dyn Write) -> io::Result<()> {
         let columns = self.rows[0].len();
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(MOST_WIDTH);
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for (index, row) in self.rows.iter().enumerate() {
             let mut line = String::new();
@@ -58,5 +63,17 @@ mod tests {
         let mut out = Vec::new();
         table.write(Style::default(), &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "    own  function\n1.5 KiB  main\n    7 B  a long name\n");
+    }
+
+    /// Found by fuzzing: a name of 65 536 characters, which is no width.
+    #[test]
+    fn a_cell_can_be_of_any_length() {
+        let mut table = Table::new(&["allocator", "path"]);
+        table.push(["x".repeat(70_000), "first".to_owned()]);
+        table.push(["y".to_owned(), "second".to_owned()]);
+        let mut out = Vec::new();
+        table.write(Style::default(), &mut out).unwrap();
+        // Three lines, of which only one is long.
+        assert_eq!(out.len(), (200 + 2 + 4 + 1) + (70_000 + 2 + 5 + 1) + (200 + 2 + 6 + 1));
     }
 }
