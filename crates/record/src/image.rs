@@ -57,7 +57,8 @@ impl Image {
     /// The object in which an address lies, and the place in its file.
     pub fn locate(&self, address: u64) -> Option<(ModuleId, u64)> {
         let (start, mapped) = self.modules.range(..=address).next_back()?;
-        (address < mapped.end).then(|| (mapped.module, address - start + mapped.file_offset))
+        // A target may say any offset.
+        (address < mapped.end).then(|| (mapped.module, (address - start).wrapping_add(mapped.file_offset)))
     }
 }
 
