@@ -20,6 +20,7 @@ mod arch;
 mod events;
 mod exports;
 mod hooks;
+mod interpreter_symbols;
 mod memory;
 mod native;
 mod process;

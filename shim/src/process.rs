@@ -132,7 +132,6 @@ fn connect() -> Option<()> {
     }
     real::resolve();
     let connected = try_connect();
-    real::forget_errors();
     CONNECTION.store(if connected.is_some() { CONNECTED } else { OFF }, Ordering::Release);
     connected
 }

@@ -64,10 +64,17 @@ fn leak() {}
 
 /// Finds the real functions. Must be done before any is called in earnest; doing it twice is harmless.
 pub fn resolve() {
+    let mut all_there = true;
     for (name, slot) in NAMES.iter().zip(&TABLE) {
         // SAFETY: `name` ends with NUL.
         let address = unsafe { dlsym(libc::RTLD_NEXT, name.as_ptr().cast()) };
         slot.store(address as usize, Ordering::Release);
+        all_there &= !address.is_null();
+    }
+    // Only if there is one: `dlerror` translates it under a lock of the C library, inside of which our caller may be
+    // (see `interpreter_symbols`). glibc has them all since 2.26.
+    if !all_there {
+        forget_errors();
     }
     // A preloaded allocator may look its own next functions up at its first call. Let it do so now: later the dynamic
     // linker may hold the text of an error, which it releases at the next look-up, which would then never end.
@@ -77,17 +84,11 @@ pub fn resolve() {
 
 /// Forgets the errors of looking up what is not there: the program must not find them, nor a preloaded allocator be
 /// called to release their texts when it looks something up itself.
-pub fn forget_errors() {
+fn forget_errors() {
     for _ in 0..2 {
         // SAFETY: no precondition. The first call hands the error over, the second releases its text.
         unsafe { dlerror() };
     }
-}
-
-/// Address of a symbol in the program or its libraries; `None` if there is none. `name` ends with NUL.
-pub fn symbol(name: &core::ffi::CStr) -> Option<core::ptr::NonNull<u8>> {
-    // SAFETY: `name` ends with NUL.
-    core::ptr::NonNull::new(unsafe { dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.cast())
 }
 
 /// Blocks for those who allocate while the real functions are being looked up: the dynamic linker itself.

@@ -10,8 +10,9 @@
 use super::debug_hooks::{self, Headers};
 use super::domains;
 use crate::arch::Caller;
+use crate::interpreter_symbols::{Symbol, symbol};
 use crate::native::modules;
-use crate::{process, real};
+use crate::process;
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -52,7 +53,7 @@ static STATUS: AtomicU32 = AtomicU32::new(UNWANTED);
 
 /// Finds what installing needs; from now on it is wanted.
 pub fn prepare() {
-    if let (Some(get), Some(set)) = (real::symbol(c"PyMem_GetAllocator"), real::symbol(c"PyMem_SetAllocator")) {
+    if let (Some(get), Some(set)) = (symbol(Symbol::PyMem_GetAllocator), symbol(Symbol::PyMem_SetAllocator)) {
         GET.store(get.as_ptr() as usize, Ordering::Relaxed);
         SET.store(set.as_ptr() as usize, Ordering::Relaxed);
         STATUS.store(WANTED, Ordering::Release);

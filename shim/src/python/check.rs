@@ -9,7 +9,8 @@
 
 use super::codes::read;
 use super::offsets::{self, Offsets, Report, executable};
-use crate::{real, sys};
+use crate::interpreter_symbols::{Symbol, symbol};
+use crate::sys;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -55,22 +56,22 @@ fn probe<T: Copy>(address: usize) -> Option<T> {
 /// Whether this is a build without the global lock. Its objects have other heads, and nothing else fits either.
 pub fn is_free_threaded() -> bool {
     // A function that only these builds have, and export: each extension module may call it at a DECREF.
-    real::symbol(c"_Py_MergeZeroLocalRefcount").is_some()
+    symbol(Symbol::_Py_MergeZeroLocalRefcount).is_some()
         || runtime().is_some_and(|runtime| {
             probe(runtime) == Some(COOKIE) && probe::<u64>(runtime + 16).is_some_and(|free_threaded| free_threaded != 0)
         })
 }
 
 fn runtime() -> Option<usize> {
-    real::symbol(c"_PyRuntime").map(|runtime| runtime.as_ptr() as usize)
+    symbol(Symbol::_PyRuntime).map(|runtime| runtime.as_ptr() as usize)
 }
 
 /// The check that is possible before the interpreter runs.
 pub fn at_start(code_type: NonNull<u8>, offsets: &Offsets) -> bool {
     let types = [
         (Some(code_type), &CODE_TYPE, b"code\0".as_slice()),
-        (real::symbol(c"PyUnicode_Type"), &STR_TYPE, b"str\0"),
-        (real::symbol(c"PyBytes_Type"), &BYTES_TYPE, b"bytes\0"),
+        (symbol(Symbol::PyUnicode_Type), &STR_TYPE, b"str\0"),
+        (symbol(Symbol::PyBytes_Type), &BYTES_TYPE, b"bytes\0"),
     ];
     for (object, place, name) in types {
         let Some(address) = object.map(|object| object.as_ptr() as usize) else { return false };

@@ -8,7 +8,8 @@
 //! what a thread does with a state that another thread made.
 
 use super::offsets::Offsets;
-use crate::{real, sys};
+use crate::interpreter_symbols::{Symbol, symbol};
+use crate::sys;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicUsize, Ordering};
 
@@ -26,7 +27,7 @@ static THREAD: AtomicUsize = AtomicUsize::new(0);
 
 /// Prepares for the interpreter whose `_PyRuntime` this is.
 pub fn prepare(runtime: NonNull<u8>, offsets: &Offsets) {
-    let current = real::symbol(c"_PyThreadState_UncheckedGet").or_else(|| real::symbol(c"PyThreadState_GetUnchecked"));
+    let current = symbol(Symbol::_PyThreadState_UncheckedGet).or_else(|| symbol(Symbol::PyThreadState_GetUnchecked));
     let Some(current) = current else { return };
     CURRENT.store(current.as_ptr() as usize, Ordering::Release);
     let thread = match offsets.version {

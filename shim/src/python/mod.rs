@@ -16,8 +16,9 @@ mod tasks;
 pub mod walk;
 mod window;
 
+use crate::interpreter_symbols::{Symbol, symbol};
 use crate::native::evaluation;
-use crate::{process, real};
+use crate::process;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use heaptide_format::shared::{Unread, option};
@@ -43,7 +44,7 @@ const MOST_UNSEEN_DEATHS: u32 = 8;
 /// Looks for an interpreter in the program and the libraries it is linked with. Once, before any thread is claimed.
 pub fn detect() {
     let (Some(this_thread_state), Some(code_type)) =
-        (real::symbol(c"PyGILState_GetThisThreadState"), real::symbol(c"PyCode_Type"))
+        (symbol(Symbol::PyGILState_GetThisThreadState), symbol(Symbol::PyCode_Type))
     else {
         return;
     };
@@ -59,7 +60,7 @@ pub fn detect() {
     REAL_THREAD_STATE.store(this_thread_state.as_ptr() as usize, Ordering::Relaxed);
     THIS_THREAD_STATE.store(first_thread_state as extern "C" fn() -> usize as usize, Ordering::Relaxed);
     codes::watch_deaths(code_type, offsets);
-    if let Some(runtime) = real::symbol(c"_PyRuntime") {
+    if let Some(runtime) = symbol(Symbol::_PyRuntime) {
         // SAFETY: a pointer inside the interpreter's static structure, by the version's row; aligned as pointers are.
         let finalizing = unsafe { runtime.add(offsets.runtime_finalizing).cast::<AtomicUsize>() };
         FINALIZING.store(finalizing.as_ptr(), Ordering::Relaxed);
@@ -68,7 +69,7 @@ pub fn detect() {
     tasks::prepare();
     VERIFY.store(process::has_option(option::VERIFY), Ordering::Relaxed);
     if process::has_option(option::NATIVE)
-        && let Some(function) = real::symbol(c"_PyEval_EvalFrameDefault")
+        && let Some(function) = symbol(Symbol::_PyEval_EvalFrameDefault)
     {
         evaluation::add(function.as_ptr() as usize);
         JOINS_NATIVE.store(true, Ordering::Relaxed);
@@ -137,12 +138,12 @@ pub fn version() -> u16 {
 
 fn read_version() -> Option<u16> {
     // `Py_Version` is a constant since 3.11; before, the text "3.10.13 (main, …" is asked for.
-    if let Some(number) = real::symbol(c"Py_Version") {
+    if let Some(number) = symbol(Symbol::Py_Version) {
         // SAFETY: `const unsigned long Py_Version`, PY_VERSION_HEX of the interpreter.
         let hex = unsafe { number.cast::<libc::c_ulong>().read() };
         return Some((hex >> 16) as u16);
     }
-    let function = real::symbol(c"Py_GetVersion")?;
+    let function = symbol(Symbol::Py_GetVersion)?;
     // SAFETY: `const char *Py_GetVersion(void)` may be called before the interpreter is initialised (its documentation
     // says so); it formats into a static buffer.
     let text = unsafe {

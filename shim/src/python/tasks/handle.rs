@@ -6,10 +6,10 @@
 
 use super::layout::{self, Layout};
 use super::names::Name;
+use crate::interpreter_symbols::{Symbol, symbol};
 use crate::python::codes::{read, text};
 use crate::python::interpreters;
 use crate::python::offsets::{Offsets, local};
-use crate::real;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,10 +31,10 @@ static BUILTIN_TYPE: AtomicUsize = AtomicUsize::new(0);
 
 /// Prepares for the interpreter that was found.
 pub fn prepare() {
-    let address = |name: &CStr| real::symbol(name).map_or(0, |symbol| symbol.as_ptr() as usize);
-    STR_TYPE.store(address(c"PyUnicode_Type"), Ordering::Relaxed);
-    INT_TYPE.store(address(c"PyLong_Type"), Ordering::Relaxed);
-    BUILTIN_TYPE.store(address(c"PyCFunction_Type"), Ordering::Relaxed);
+    let address = |name| symbol(name).map_or(0, |symbol| symbol.as_ptr() as usize);
+    STR_TYPE.store(address(Symbol::PyUnicode_Type), Ordering::Relaxed);
+    INT_TYPE.store(address(Symbol::PyLong_Type), Ordering::Relaxed);
+    BUILTIN_TYPE.store(address(Symbol::PyCFunction_Type), Ordering::Relaxed);
 }
 
 /// Whether a code of this name and file, each with the bytes of its characters, is `Handle._run`.
