@@ -115,8 +115,7 @@ impl Writer {
             stale = if beat == heartbeat { stale + 1 } else { 0 };
             heartbeat = beat;
             // 200 ms without a beat: look whether anybody is there.
-            if stale >= 4 && collector_is_dead(control.collector_pid) {
-                process::stop(b"heaptide: the recorder has died; tracing stops here, the program goes on\n");
+            if stale >= 4 && stop_if_collector_is_dead() {
                 return false;
             }
         }
@@ -126,6 +125,16 @@ impl Writer {
         }
         true
     }
+}
+
+/// For who has waited for a heartbeat in vain: ends tracing, for good, if there will be none. Gives whether it did.
+#[cold]
+pub fn stop_if_collector_is_dead() -> bool {
+    let is_dead = collector_is_dead(process::control().collector_pid);
+    if is_dead {
+        process::stop(b"heaptide: the recorder has died; tracing stops here, the program goes on\n");
+    }
+    is_dead
 }
 
 /// Whether the collector's process is gone or a zombie. One that is stopped (Ctrl-Z, a debugger) is not dead. Without

@@ -7,7 +7,7 @@ use crate::native::Unwinder;
 use crate::python::walk::Chain;
 use crate::ring::Writer;
 use crate::stacks::Stacks;
-use crate::{arch, process, python, sys};
+use crate::{arch, process, python, ring, sys};
 use core::ffi::{c_int, c_void};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
@@ -350,7 +350,62 @@ fn fresh(
     Some(thread)
 }
 
+/// A ring for this thread. Where all are taken, but some only until the collector has taken them back from threads that have
+/// ended or are about to, this one waits, as for room in a full ring: threads may come and go faster than the collector is
+/// given the processor. `None` if as many threads as there are rings live, or the collector is dead.
 fn claim_ring() -> Option<(usize, NonNull<heaptide_format::shared::RingHeader>)> {
+    free_ring().or_else(wait_for_ring)
+}
+
+#[cold]
+fn wait_for_ring() -> Option<(usize, NonNull<heaptide_format::shared::RingHeader>)> {
+    const PAUSE_NS: u64 = 1_000_000;
+    // So long, and so many rounds of the collector: a thread that is about to end may be waiting for what this one holds.
+    const ENOUGH_NS: u64 = 2_000_000_000;
+    const ENOUGH_BEATS: u32 = 20;
+    const LONG_WITHOUT_BEAT_NS: u64 = 200_000_000;
+    let control = process::control();
+    let began = sys::now();
+    let first_beat = control.heartbeat.load(Ordering::Relaxed);
+    let (mut last_beat, mut beaten_at) = (first_beat, began);
+    loop {
+        let soon_free = control.ring_states.iter().take(MAX_RINGS).find_map(|state| {
+            let seen = state.load(Ordering::Relaxed);
+            matches!(seen, ring_state::EXITING | ring_state::RELEASED).then_some((state, seen))
+        });
+        let Some((state, seen)) = soon_free else {
+            // It may have come free between the two looks.
+            return free_ring();
+        };
+        control.doorbell.fetch_add(1, Ordering::SeqCst);
+        sys::futex_wake(&control.doorbell);
+        // Nobody wakes us: that would cost the collector a call for each ring that it takes back.
+        sys::futex_wait(state, seen, PAUSE_NS);
+        let now = sys::now();
+        if let Some((index, header)) = free_ring() {
+            // SAFETY: a ring stays mapped for good, and its fields are shared safely.
+            let counts = unsafe { header.as_ref() };
+            counts.waited.fetch_add(now.saturating_sub(began), Ordering::Relaxed);
+            counts.waits.fetch_add(1, Ordering::Relaxed);
+            return Some((index, header));
+        }
+        let beat = control.heartbeat.load(Ordering::Relaxed);
+        if beat != last_beat {
+            (last_beat, beaten_at) = (beat, now);
+        } else if now.saturating_sub(beaten_at) > LONG_WITHOUT_BEAT_NS {
+            if ring::stop_if_collector_is_dead() {
+                return None;
+            }
+            beaten_at = now;
+        }
+        let enough = now.saturating_sub(began) > ENOUGH_NS && beat.wrapping_sub(first_beat) > ENOUGH_BEATS;
+        if enough || control.stopped.load(Ordering::Acquire) != 0 {
+            return None;
+        }
+    }
+}
+
+fn free_ring() -> Option<(usize, NonNull<heaptide_format::shared::RingHeader>)> {
     let control = process::control();
     for (index, state) in control.ring_states.iter().enumerate().take(MAX_RINGS) {
         if state.load(Ordering::Relaxed) == ring_state::FREE
