@@ -4,6 +4,7 @@ mod bad_input;
 mod deaths;
 mod debuginfod;
 mod families;
+mod guests;
 mod help;
 mod hooks;
 mod hostile_names;
