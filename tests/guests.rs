@@ -43,18 +43,18 @@ fn tests_of_cpython_come_out_the_same() {
     };
     let (with, without): (Vec<_>, Vec<_>) = pythons()
         .iter()
-        .filter(|python| (12..=13).contains(&python.minor) && !python.debug)
+        .filter(|python| (11..=13).contains(&python.minor) && !python.debug)
         .map(|python| python.path.as_path())
         .partition(|python| has_tests(python));
     for python in &without {
         announce(&format!("skipped: {} has no package `test`", python.display()));
     }
     if with.is_empty() {
-        announce("skipped: no Python 3.12 or 3.13 with its package `test`");
+        announce("skipped: no Python 3.11 to 3.13 with its package `test`");
         return;
     }
     std::thread::scope(|scope| {
-        for python in with {
+        for python in with.into_iter().rev().take(2) {
             scope.spawn(move || same_outcomes(python));
         }
     });
