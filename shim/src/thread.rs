@@ -319,6 +319,7 @@ fn claim_state(state: &'static process::State) -> Option<NonNull<Thread>> {
     header.pid.store(process, Ordering::Relaxed);
     header.thread.store(thread_id, Ordering::Relaxed);
     thread.claim = header.claims.fetch_add(1, Ordering::Release) + 1;
+    control.ring_states[index].store(ring_state::CLAIMED, Ordering::Release);
     thread.report_memory();
     Some(claimed)
 }
@@ -410,7 +411,7 @@ fn free_ring() -> Option<(usize, NonNull<heaptide_format::shared::RingHeader>)> 
     for (index, state) in control.ring_states.iter().enumerate().take(MAX_RINGS) {
         if state.load(Ordering::Relaxed) == ring_state::FREE
             && state
-                .compare_exchange(ring_state::FREE, ring_state::CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange(ring_state::FREE, ring_state::CLAIMING, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
         {
             control.rings_used.fetch_max(index as u32 + 1, Ordering::AcqRel);

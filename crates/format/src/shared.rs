@@ -65,9 +65,11 @@ pub mod option {
 
 /// States of a ring, in [`Control::ring_states`].
 pub mod ring_state {
-    /// Any thread may claim it (compare and swap to `CLAIMED`).
+    /// Any thread may claim it (compare and swap to `CLAIMING`).
     pub const FREE: u32 = 0;
-    /// A thread writes to it.
+    /// A thread has it. Its header may still be that of the thread before: the collector leaves it alone.
+    pub const CLAIMING: u32 = 5;
+    /// A thread writes to it, which the header names.
     pub const CLAIMED: u32 = 1;
     /// Its thread will write no more; the collector empties it and sets `FREE`.
     pub const RELEASED: u32 = 2;

@@ -72,6 +72,11 @@ impl Shared {
         self.control().ring_states[index].load(Ordering::Acquire)
     }
 
+    /// Whether ring `index` is some thread's, and its header too.
+    pub fn is_in_use(&self, index: usize) -> bool {
+        matches!(self.state(index), ring_state::CLAIMED | ring_state::EXITING | ring_state::RELEASED)
+    }
+
     /// Frees ring `index` for another thread. Its words must have been taken.
     pub fn free(&self, index: usize) {
         self.control().ring_states[index].store(ring_state::FREE, Ordering::Release);

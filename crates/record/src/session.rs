@@ -317,7 +317,7 @@ impl Session {
         let mut released = Vec::new();
         for index in 0..self.shared.rings_used() {
             let state = self.shared.state(index);
-            if state == ring_state::FREE {
+            if !self.shared.is_in_use(index) {
                 continue;
             }
             taken += self.take(index);

@@ -134,7 +134,7 @@ impl Session {
             for index in 0..self.shared.rings_used() {
                 // By what the ring itself says: its thread may have begun since the last round, where another image's was.
                 let is_its = |header: &RingHeader| header.image.load(Ordering::Relaxed) == number;
-                if self.shared.state(index) != ring_state::FREE && self.shared.header(index).is_ok_and(is_its) {
+                if self.shared.is_in_use(index) && self.shared.header(index).is_ok_and(is_its) {
                     self.take(index);
                 }
             }
@@ -146,9 +146,12 @@ impl Session {
             if self.rings[index].image != number {
                 continue;
             }
+            let ring = &mut self.rings[index];
             // A reallocation under way has no end any more.
-            self.rings[index].pending = heap::Pending::None;
-            if self.shared.state(index) != ring_state::FREE && self.rings[index].is_empty() {
+            ring.pending = heap::Pending::None;
+            // A ring that was given back before may be another image's by now, which the next round will find out.
+            let is_still_its = ring.header.claims.load(Ordering::Acquire) == ring.claims;
+            if is_still_its && ring.is_empty() && self.shared.is_in_use(index) {
                 self.free(index);
             }
         }
