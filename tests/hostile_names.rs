@@ -9,7 +9,7 @@ use std::process::Command;
 fn recorded() -> Scratch {
     let scratch = Scratch::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_heaptide"));
-    command.args(["run", "-o", "run.bin", "--", "python3"]).arg(fixture("hostile_names.py"));
+    command.args(["run", "-o", "run.bin", "--", "python3"]).arg(fixture("../hostile/hostile_names.py"));
     command.args(["</script><script>alert(9)</script>", "\u{1b}[2J\u{9b}31m", "txt.\u{202e}gpj", "-->"]);
     let ran = scratch.run(&mut command).exits(0);
     plain("what run says", &ran.stderr());

@@ -258,7 +258,7 @@ fn few_descriptors_and_little_address_space() {
         "ulimit -v 100000;",
         "ulimit -v 4000000;",
         "ulimit -u 200 2> /dev/null; ulimit -s 256;",
-        "ulimit -s 64;",
+        "ulimit -s 128;",
         "ulimit -l 0; ulimit -i 0; ulimit -q 0; ulimit -c 0;",
     ] {
         check_recorded(limits);

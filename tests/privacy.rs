@@ -38,7 +38,7 @@ fn no_contents_and_no_environment() {
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" run -q -o run.bin \"$@\" < input.txt > output.txt"]);
         command.arg(env!("CARGO_BIN_EXE_heaptide")).args(options).args(["--", "python3"]);
-        command.arg(fixture("secrets.py")).arg("told.txt").stdin(Stdio::null());
+        command.arg(fixture("../hostile/secrets.py")).arg("told.txt").stdin(Stdio::null());
         command.env("SECRET_WORD", WORD).env("API_TOKEN", format!("{WORD}-token")).env(format!("{WORD}_NAME"), "1");
         scratch.run(&mut command).exits(0);
         assert!(scratch.read("output.txt").contains(WORD), "the program had the word");

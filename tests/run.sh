@@ -86,7 +86,7 @@ test_page() {
     "$target/debug/heaptide" flamegraph -f -o "$cache/inventory.html" "$cache/inventory.bin"
     (cd tests/page && CHROMIUM=$(command -v chromium) PAGE="$cache/inventory.html" node --test browser.test.js)
     say "hostile names in a browser"
-    "$target/debug/heaptide" run -q -f -o "$cache/hostile.bin" -- python3 fixtures/programs/hostile_names.py '</script><script>alert(9)</script>' "$(printf 'txt.\342\200\256gpj')"
+    "$target/debug/heaptide" run -q -f -o "$cache/hostile.bin" -- python3 fixtures/hostile/hostile_names.py '</script><script>alert(9)</script>' "$(printf 'txt.\342\200\256gpj')"
     "$target/debug/heaptide" flamegraph -f -o "$cache/hostile.html" "$cache/hostile.bin"
     "$target/debug/heaptide" diff --html -f -o "$cache/hostile-diff.html" "$cache/inventory.bin" "$cache/hostile.bin"
     (cd tests/page && CHROMIUM=$(command -v chromium) PAGES="$cache/hostile.html:$cache/hostile-diff.html" node --test hostile.test.js)

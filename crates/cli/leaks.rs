@@ -50,7 +50,8 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     let symbols = args.sources.symbols();
     let (sources, symbols) = (args.sources.wanted(), Some(&symbols));
     let options = profile::Options { pid: args.pid, sources, symbols, ..profile::Options::default() };
-    let (output, input, profile) = opened(path, &args.output, &options)?;
+    let (output, mut input, profile) = opened(path, &args.output, &options)?;
+    input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.pid);
     let found = Leaks::of(&profile);
     let options = leaks::Options { limit: (args.limit > 0).then_some(args.limit), all: args.all };

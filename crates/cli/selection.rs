@@ -91,9 +91,8 @@ impl Selection {
 /// refused before a long capture is read.
 pub fn opened(path: &Path, output: &OutputArgs, options: &Options<'_>) -> Result<(Output, Input, Profile), CliError> {
     let output = output.or_stdout(&[path])?;
-    let mut input = Input::open(path)?;
+    let input = Input::open(path)?;
     let profile = profile(path, &input, options)?;
-    input.forget_rows();
     Ok((output, input, profile))
 }
 

@@ -3,7 +3,7 @@
 //
 //     PAGES=/path/to/page.html:/path/to/diff.html node --test hostile.test.js
 //
-// The pages are those of fixtures/programs/hostile_names.py; CHROMIUM is the browser (/usr/bin/chromium). Without PAGES or the
+// The pages are those of fixtures/hostile/hostile_names.py; CHROMIUM is the browser (/usr/bin/chromium). Without PAGES or the
 // browser the tests are skipped and say so.
 
 import assert from 'node:assert/strict';

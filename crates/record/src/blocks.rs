@@ -5,7 +5,7 @@
 //! needed. That needs a table whose places are known, which std's does not tell: open addressing, linear probing, no
 //! tombstones (a removal moves what follows back).
 //!
-//! Memory: a place is 24 bytes. A table is at least 54 in 100 full once it has grown beyond [`SMALL`], which is 45 bytes a
+//! Memory: a place is 24 bytes. A table is at least 55 in 100 full once it has grown beyond [`SMALL`], which is 44 bytes a
 //! block at most. It grows by an eighth at a time, so that what is held twice meanwhile is 4 bytes a block more.
 
 use std::mem::MaybeUninit;
@@ -102,7 +102,7 @@ struct Part<V> {
 }
 
 const FIRST_CAPACITY: usize = 128;
-/// Up to so many places a part grows to twice its size, which is faster; from there on by a third, which wastes less.
+/// Up to so many places a part grows to twice its size, which is faster; from there on by three tenths, which wastes less.
 const SMALL: usize = 8 * 1024;
 
 impl<V: Copy + Default> Part<V> {
@@ -201,7 +201,7 @@ impl<V: Copy + Default> Part<V> {
     fn grow(&mut self) {
         let capacity = match self.places.len() {
             places if places < SMALL => (places * 2).max(FIRST_CAPACITY),
-            places => places / 3 * 4,
+            places => places / 10 * 13,
         };
         let mut places = Vec::with_capacity(capacity);
         prefer_huge_pages(places.spare_capacity_mut());
