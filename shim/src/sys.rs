@@ -78,6 +78,12 @@ pub fn process_id() -> u32 {
     unsafe { syscall(number::GETPID, [0; 6]) as u32 }
 }
 
+/// Process id of the parent, as this process sees it.
+pub fn parent_id() -> u32 {
+    // SAFETY: plain numbers.
+    unsafe { syscall(number::GETPPID, [0; 6]) as u32 }
+}
+
 /// Kernel's id of the calling thread.
 pub fn thread_id() -> u32 {
     // SAFETY: no arguments, no effect.

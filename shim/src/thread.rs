@@ -441,10 +441,11 @@ fn announce_image(ring: &mut Writer, birth: &process::Birth) {
         }
     }
     let python = python::version();
+    let parent = if birth.forked { birth.parent } else { sys::parent_id() };
     ring.put_blob(
         BlobKind::Image,
         &[
-            &birth.parent.to_le_bytes(),
+            &parent.to_le_bytes(),
             &[u8::from(birth.forked)],
             &python.to_le_bytes(),
             &(program_bytes.len() as u32).to_le_bytes(),

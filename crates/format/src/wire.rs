@@ -83,8 +83,9 @@ pub mod definition {
 pub enum BlobKind {
     /// A code object; codes are numbered from 0 in the order of their blobs. Layout in [`crate::wire::code`].
     Code = 0,
-    /// The start of an image: `parent image u32, reason u8 (0 exec, 1 fork), python u16 (3 << 8 | minor, 0 none)`, then
-    /// length-prefixed (`u32`) executable path and command line (arguments end with NUL each).
+    /// The start of an image: `parent u32 (if forked: image, if executed: process id, as the image sees it), reason u8 (0
+    /// exec, 1 fork), python u16 (3 << 8 | minor, 0 none)`, then length-prefixed (`u32`) executable path and command line
+    /// (arguments end with NUL each).
     Image = 1,
     /// A mapped object: `start u64, end u64, file offset u64`, then its path to the end.
     Module = 2,

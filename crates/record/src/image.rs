@@ -25,6 +25,8 @@ pub struct Mapped {
 pub struct Image {
     /// Its number in the capture.
     pub index: ImageIndex,
+    /// Its number as the shim knows it: of two images of one process the later has the higher one.
+    pub number: u32,
     /// Process id.
     pub pid: u32,
     /// The program, as in its definition.

@@ -22,6 +22,11 @@ impl Watched {
         Self { pid, handle }
     }
 
+    /// It has ended, which is known: gives its descriptor back.
+    pub fn forget(&mut self) {
+        self.handle = None;
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: i32) {
         if let Some(handle) = &self.handle {
@@ -33,34 +38,38 @@ impl Watched {
 
 /// Which of these processes have ended (a zombie has), in their order.
 pub fn which_ended(processes: &[&Watched]) -> Vec<bool> {
-    // A negative descriptor is passed over.
-    let descriptor = |process: &&Watched| process.handle.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-    let mut polls: Vec<libc::pollfd> = (processes.iter())
-        .map(|process| libc::pollfd { fd: descriptor(process), events: libc::POLLIN, revents: 0 })
-        .collect();
+    // Of those alone that have a descriptor: the kernel refuses to look at more than may be open.
+    let handles = processes.iter().filter_map(|process| process.handle.as_ref());
+    let mut polls: Vec<libc::pollfd> =
+        handles.map(|handle| libc::pollfd { fd: handle.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
     // SAFETY: as many live structures as is said.
     unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) };
-    let ended = processes.iter().zip(&polls).map(|(process, poll)| match process.handle {
-        Some(_) => poll.revents != 0,
-        None => state(process.pid).is_none_or(|state| matches!(state, 'Z' | 'X')),
+    let mut polls = polls.iter();
+    let ended = processes.iter().map(|process| match process.handle {
+        Some(_) => polls.next().is_some_and(|poll| poll.revents != 0),
+        None => is_gone(process.pid),
     });
     ended.collect()
 }
 
-/// Fields of /proc/PID/stat after the name, the state first.
-fn stat(pid: u32) -> Option<Vec<String>> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    Some(text[text.rfind(')')? + 1..].split_ascii_whitespace().map(str::to_owned).collect())
+/// Whether there is no such process, or but a zombie. False if `/proc` cannot be asked (no descriptor is left).
+fn is_gone(pid: u32) -> bool {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(text) => fields(&text).is_some_and(|fields| matches!(fields[0].as_str(), "Z" | "X")),
+        Err(error) => error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH),
+    }
 }
 
-fn state(pid: u32) -> Option<char> {
-    stat(pid)?.first()?.chars().next()
+/// Fields of the text of /proc/PID/stat after the name, the state first, all that there are.
+fn fields(text: &[u8]) -> Option<Vec<String>> {
+    let text = String::from_utf8_lossy(text);
+    let fields: Vec<String> = text[text.rfind(')')? + 1..].split_ascii_whitespace().map(str::to_owned).collect();
+    (!fields.is_empty()).then_some(fields)
 }
 
 /// The parent of a process, if both are there.
 pub fn parent(pid: u32) -> Option<u32> {
-    stat(pid)?.get(1)?.parse().ok()
+    fields(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.get(1)?.parse().ok()
 }
 
 /// Resident bytes of a process.

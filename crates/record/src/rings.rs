@@ -101,10 +101,10 @@ impl Shared {
 /// The target's side, for tests.
 #[cfg(test)]
 impl Shared {
-    /// A thread of image 1 claims ring `index`.
-    pub fn claim(&mut self, index: usize) {
+    /// A thread of an image of this process claims ring `index`.
+    pub fn claim(&mut self, index: usize, image: u32) {
         let header = self.header(index).expect("a ring");
-        header.image.store(1, Ordering::Relaxed);
+        header.image.store(image, Ordering::Relaxed);
         header.pid.store(std::process::id(), Ordering::Relaxed);
         header.claims.fetch_add(1, Ordering::Release);
         self.control().rings_used.fetch_max(index as u32 + 1, Ordering::AcqRel);

@@ -332,7 +332,8 @@ impl Session {
             self.read_all(due);
         }
         for index in released {
-            if self.rings.get(index).is_some_and(Ring::is_empty) {
+            // If its image has ended meanwhile, the ring was freed with it, and may be another thread's by now.
+            if self.shared.state(index) == ring_state::RELEASED && self.rings.get(index).is_some_and(Ring::is_empty) {
                 self.free(index);
             }
         }

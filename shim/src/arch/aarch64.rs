@@ -272,6 +272,7 @@ pub mod number {
     pub const LSEEK: i64 = 62;
     pub const MADVISE: i64 = 233;
     pub const GETPID: i64 = 172;
+    pub const GETPPID: i64 = 173;
     pub const GETTID: i64 = 178;
     pub const FUTEX: i64 = 98;
     pub const OPENAT: i64 = 56;

@@ -279,6 +279,7 @@ pub mod number {
     pub const LSEEK: i64 = 8;
     pub const MADVISE: i64 = 28;
     pub const GETPID: i64 = 39;
+    pub const GETPPID: i64 = 110;
     pub const GETTID: i64 = 186;
     pub const FUTEX: i64 = 202;
     pub const OPENAT: i64 = 257;

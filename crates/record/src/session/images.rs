@@ -47,15 +47,19 @@ impl Session {
             self.inconsistent += 1;
             return;
         };
-        // A program that was executed in a process takes the place of the one before.
-        let before = self.images.iter().position(|image| image.pid == pid && !image.ended);
+        // A program that was executed in a process takes the place of the one before. That one's announcement may be found
+        // later: then it has ended already.
+        let same_process = self.images.iter().position(|image| image.pid == pid && !image.ended);
+        let is_over = same_process.is_some_and(|other| self.images[other].number > number);
+        let before = same_process.filter(|_| !is_over);
         if let Some(before) = before {
             self.end_image(before);
         }
         let parent = match announcement.forked {
             true => self.by_number.get(&announcement.parent).copied(),
             false => before.or_else(|| {
-                let parent = process::parent(pid)?;
+                // A short-lived one may be gone by now; what it said itself is inside its own pid namespace.
+                let parent = process::parent(pid).unwrap_or(announcement.parent);
                 self.images.iter().rposition(|image| image.pid == parent)
             }),
         };
@@ -85,6 +89,7 @@ impl Session {
         self.by_number.insert(number, self.images.len());
         self.images.push(Image {
             index,
+            number,
             pid,
             program,
             program_path,
@@ -102,6 +107,9 @@ impl Session {
             if ring.image == number {
                 begin_thread(ring, index, &mut self.dictionary);
             }
+        }
+        if is_over {
+            self.end_image(self.images.len() - 1);
         }
     }
 
@@ -127,9 +135,7 @@ impl Session {
     /// Reads the rest of an image's rings and ends it. Its process has ended or executes another program: nothing
     /// will be written any more.
     fn end_image(&mut self, image: usize) {
-        let Some(number) = self.by_number.iter().find(|(_, index)| **index == image).map(|(number, _)| *number) else {
-            return;
-        };
+        let number = self.images[image].number;
         for _ in 0..2 {
             for index in 0..self.shared.rings_used() {
                 // By what the ring itself says: its thread may have begun since the last round, where another image's was.
@@ -149,13 +155,16 @@ impl Session {
             let ring = &mut self.rings[index];
             // A reallocation under way has no end any more.
             ring.pending = heap::Pending::None;
-            // A ring that was given back before may be another image's by now, which the next round will find out.
+            // A ring that was given back before may be another image's by now, which the next round will find out. The state
+            // is looked at first: whoever has claimed it has counted that up before.
+            let is_in_use = self.shared.is_in_use(index);
             let is_still_its = ring.header.claims.load(Ordering::Acquire) == ring.claims;
-            if is_still_its && ring.is_empty() && self.shared.is_in_use(index) {
+            if is_in_use && is_still_its && ring.is_empty() {
                 self.free(index);
             }
         }
         self.images[image].ended = true;
+        self.images[image].process.forget();
         self.inconsistent += std::mem::take(&mut self.images[image].heap).inconsistent;
         let index = self.images[image].index;
         self.unseen.ended(index);

@@ -27,9 +27,14 @@ impl Session {
     /// Reads every record stamped `due` or earlier, and those without stamp.
     pub(super) fn read_all(&mut self, due: u64) {
         loop {
+            // In the order in which they began: a parent before its child, a program before the one that took its place.
+            let is_unknown = |ring: &Ring| !ring.is_empty() && !self.by_number.contains_key(&ring.image);
+            let mut unknown: Vec<usize> =
+                (0..self.rings.len()).filter(|index| is_unknown(&self.rings[*index])).collect();
+            unknown.sort_by_key(|index| self.rings[*index].image);
             let mut announced = false;
-            for index in 0..self.rings.len() {
-                if !self.rings[index].is_empty() && !self.by_number.contains_key(&self.rings[index].image) {
+            for index in unknown {
+                if !self.by_number.contains_key(&self.rings[index].image) {
                     announced |= self.read_announcement(index);
                 }
             }

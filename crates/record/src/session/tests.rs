@@ -3,14 +3,16 @@
 use super::*;
 use heaptide_format::wire::{BlobKind, blob_word, definition, kind, word0};
 
+/// Parent, reason and version, then no path and no command line.
+const ANNOUNCEMENT: [u64; 3] = [blob_word(BlobKind::Image, 15, true), 0, 0];
+
 /// A session whose target is this test: image 1, announced in ring 0.
 fn session(threads: usize) -> Session {
     let mut shared = Shared::create(0, 0, 0).expect("shared memory");
     for ring in 0..threads {
-        shared.claim(ring);
+        shared.claim(ring, 1);
     }
-    // Parent, reason and version, then no path and no command line.
-    shared.publish(0, &[blob_word(BlobKind::Image, 15, true), 0, 0]);
+    shared.publish(0, &ANNOUNCEMENT);
     let file = File::options().write(true).open("/dev/null").expect("/dev/null");
     let run = RunInfo { aggregate: true, ..RunInfo::default() };
     let mut session = Session::new(shared, CaptureWriter::new(file, &run).expect("a capture"));
@@ -53,4 +55,18 @@ fn what_is_left_in_a_full_ring_is_not_passed_by_other_threads() {
     assert!(session.rings.iter().all(Ring::is_empty));
     let heap = &session.images[0].heap;
     assert_eq!((heap.len(), heap.inconsistent), (1, 0));
+}
+
+#[test]
+fn a_program_that_is_heard_of_after_the_one_that_took_its_place_has_ended() {
+    let mut session = session(1);
+    session.shared.claim(1, 3);
+    session.shared.publish(1, &ANNOUNCEMENT);
+    session.round();
+    // The ring of the one between was taken before it was written.
+    session.shared.claim(2, 2);
+    session.shared.publish(2, &ANNOUNCEMENT);
+    session.round();
+    let images: Vec<_> = session.images.iter().map(|image| (image.number, image.ended)).collect();
+    assert_eq!(images, [(1, true), (3, false), (2, true)]);
 }
