@@ -116,8 +116,8 @@ WORDS = {
     "claims": [(32, [record(1, 0, BLOCK), 100]), (16 | 4 | 32, [record(1, 0, BLOCK), 50]), (16, [record(3, 0, BLOCK)])],
 }
 
-# Of fixtures/programs/hostile_names.txt, with Python's escapes.
-TEXTS = pathlib.Path(__file__).parent.parent / "fixtures" / "programs" / "hostile_names.txt"
+# Of fixtures/hostile/hostile_names.txt, with Python's escapes.
+TEXTS = pathlib.Path(__file__).parent.parent / "fixtures" / "hostile" / "hostile_names.txt"
 NAMES = [eval(f'"{line}"') for line in TEXTS.read_text(encoding="utf-8").splitlines()]
 
 

@@ -101,6 +101,7 @@ test_interleavings() {
 fuzz() {
     # 56 s in all; an hour a target is for releases.
     say "fuzzing for 7 s a target"
+    python3 fuzz/seeds.py
     sh fuzz/run.sh 7 && return 0
     # On a machine that is busy with something else an input may be slow, or the fuzzer not built: that is no find.
     find fuzz/artifacts -name 'crash-*' -o -name 'oom-*' 2> /dev/null | grep . && return 1
