@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 
-from outcomes import Comparison, capture_faults, run, traced
+from outcomes import Comparison, come_to, run, traced
 
 GIT = "t0001 t0005 t0060 t0061 t0063 t0090 t1006 t1050 t1400 t5000 t5300 t5510".split()
 SQLITE = (
@@ -122,22 +122,13 @@ def main():
             with open(log, errors="replace") as output:
                 # Some tests have the folder in their names.
                 outcomes = read(output.read().replace(work, "WORK"))
-            outcomes["(exit)"] = "time-out" if status is None else str(status)
-            faults = []
-            if way == "traced":
-                faults = capture_faults(heaptide, capture, complete=status is not None)
-                if os.path.exists(capture):
-                    os.remove(capture)
-            shutil.rmtree(work, ignore_errors=True)
-            print(f"    {way} {seconds:6.1f} s", end="  ", flush=True)
-            return outcomes, faults
+            return come_to(outcomes, way, status, seconds, heaptide, capture, work)
 
         comparison = Comparison(f"{name} {' '.join(options.option)}".strip())
         for file in project.files():
             comparison.unit(
                 os.path.basename(file) if file.startswith("/") else file,
-                lambda number, file=file: once(file, "bare", number),
-                lambda number, file=file: once(file, "traced", number),
+                lambda way, number, file=file: once(file, way, number),
             )
         good &= comparison.finish()
     sys.exit(0 if good else 1)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from outcomes import Comparison, capture_faults, from_junit, run, traced
+from outcomes import Comparison, come_to, from_junit, run, traced
 
 # By what they touch. A name that a version has not is left out there.
 AREAS = {
@@ -137,16 +137,7 @@ class Suite:
         if way == "traced":
             command = traced(self.heaptide, capture, self.options, command)
         status, seconds = run(command, log, self.limit, self.environment, work)
-        outcomes = from_junit(report)
-        outcomes["(exit)"] = "time-out" if status is None else str(status)
-        faults = []
-        if way == "traced":
-            faults = capture_faults(self.heaptide, capture, complete=status is not None)
-            if os.path.exists(capture):
-                os.remove(capture)
-        shutil.rmtree(work, ignore_errors=True)
-        print(f"    {way} {seconds:6.1f} s", end="  ", flush=True)
-        return outcomes, faults
+        return come_to(from_junit(report), way, status, seconds, self.heaptide, capture, work)
 
 
 def main():
@@ -169,11 +160,7 @@ def main():
         suite = Suite(python, os.path.abspath(options.heaptide), options.option, options.results, options.limit)
         comparison = Comparison(f"CPython {suite.version} {' '.join(options.option)}".strip())
         for module in modules_there(python, names):
-            comparison.unit(
-                module,
-                lambda number, module=module: suite.once(module, "bare", number),
-                lambda number, module=module: suite.once(module, "traced", number),
-            )
+            comparison.unit(module, lambda way, number, module=module: suite.once(module, way, number))
         good &= comparison.finish()
     sys.exit(0 if good else 1)
 

@@ -7,11 +7,10 @@ Each Python must have numpy, pytest and hypothesis (tests/guests/run.sh makes su
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 
-from outcomes import Comparison, capture_faults, from_junit, run, traced
+from outcomes import Comparison, come_to, from_junit, run, traced
 
 FILES = (
     "_core/tests/test_multiarray.py _core/tests/test_mem_policy.py _core/tests/test_mem_overlap.py _core/tests/test_umath.py "
@@ -59,26 +58,13 @@ def main():
             if way == "traced":
                 command = traced(heaptide, capture, options.option, command)
             status, seconds = run(command, log, options.limit, environment, work)
-            outcomes = from_junit(report)
-            outcomes["(exit)"] = "time-out" if status is None else str(status)
-            faults = []
-            if way == "traced":
-                faults = capture_faults(heaptide, capture, complete=status is not None)
-                if os.path.exists(capture):
-                    os.remove(capture)
-            shutil.rmtree(work, ignore_errors=True)
-            print(f"    {way} {seconds:6.1f} s", end="  ", flush=True)
-            return outcomes, faults
+            return come_to(from_junit(report), way, status, seconds, heaptide, capture, work)
 
         comparison = Comparison(f"NumPy {numpy_version} on {version} {' '.join(options.option)}".strip())
         names = {"all": FILES, "deep": DEEP, "short": SHORT}[options.set]
         for name in names:
             if os.path.exists(os.path.join(package, name)):
-                comparison.unit(
-                    name,
-                    lambda number, name=name: once(name, "bare", number),
-                    lambda number, name=name: once(name, "traced", number),
-                )
+                comparison.unit(name, lambda way, number, name=name: once(name, way, number))
         good &= comparison.finish()
     sys.exit(0 if good else 1)
 

@@ -11,6 +11,7 @@ Both are printed, with every outcome. What is printed as flaky must be looked at
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,20 @@ def capture_faults(heaptide, capture, complete=True):
     return faults
 
 
+def come_to(outcomes, way, status, seconds, heaptide, capture, work):
+    """What one run has come to: its outcomes and its exit status, and the faults of its capture, which is removed together
+    with the folder that it ran in."""
+    outcomes["(exit)"] = "time-out" if status is None else str(status)
+    faults = []
+    if way == "traced":
+        faults = capture_faults(heaptide, capture, complete=status is not None)
+        if os.path.exists(capture):
+            os.remove(capture)
+    shutil.rmtree(work, ignore_errors=True)
+    print(f"    {way} {seconds:6.1f} s", end="  ", flush=True)
+    return outcomes, faults
+
+
 def from_junit(path):
     """{test: outcome} of a JUnit file: ok, failure, error or skipped, in the order of the file. A test that is there
     several times has all its outcomes, joined by commas. Empty if there is no whole file."""
@@ -94,15 +109,15 @@ class Comparison:
         self.flaky = []
         self.faulty = []
 
-    def unit(self, name, run_bare, run_traced):
-        """Compares one unit of a suite (a module, a file). The functions are called with the number of the run and
-        return ({test: outcome}, faults of the capture)."""
+    def unit(self, name, run_once):
+        """Compares one unit of a suite (a module, a file). `run_once` is called with the way ("bare" or "traced") and the
+        number of the run, and returns ({test: outcome}, faults of the capture)."""
         bare, traced_runs = [], []
         faults = []
 
         def once(number):
-            bare.append(run_bare(number)[0])
-            outcomes, found = run_traced(number)
+            bare.append(run_once("bare", number)[0])
+            outcomes, found = run_once("traced", number)
             traced_runs.append(outcomes)
             faults.extend(found)
 

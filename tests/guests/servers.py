@@ -366,7 +366,7 @@ def main():
             outcomes, faults = serve(place, way)
             return {key: str(value) for key, value in outcomes.items()}, faults
 
-        comparison.unit(name, lambda number: once("bare", number), lambda number: once("traced", number))
+        comparison.unit(name, once)
     for name in ("redis", "nginx", "postgres", "memcached", "gunicorn"):
         if name not in servers:
             print(f"servers: {name} or what loads it is not installed, left out")

@@ -6,43 +6,31 @@
 // browser (/usr/bin/chromium). Without PAGE or the browser the tests are skipped and say so.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import test, { after, afterEach, before, beforeEach } from 'node:test';
+import test, { afterEach, beforeEach } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { newPage, noBrowser, useBrowser } from './browser.js';
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const file = process.env.PAGE && resolve(process.env.PAGE);
-const skip = !file ? 'PAGE is not set' : !existsSync(executablePath) ? `no browser at ${executablePath}` : false;
+const skip = !file ? 'PAGE is not set' : noBrowser;
 
-let browser;
 let page;
-let complaints;
-let requests;
+let account;
 
-before(async () => {
-  if (skip) return;
-  const { chromium } = await import('playwright-core');
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-});
-after(() => browser?.close());
-
+useBrowser(skip);
 beforeEach(async () => {
   if (skip) return;
-  page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
-  complaints = [];
-  requests = [];
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('dialog', (dialog) => { complaints.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
-  page.on('request', (request) => requests.push(request.url()));
+  account = await newPage();
+  page = account.page;
 });
 afterEach(async () => {
   if (skip) return;
   await page.close();
-  assert.deepEqual(complaints, []);
-  assert.deepEqual(requests.filter((url) => !url.startsWith('file:')), []);
+  const complaints = account.said.filter(({ type }) => ['error', 'warning'].includes(type));
+  assert.deepEqual([...complaints, ...account.faults], []);
+  assert.deepEqual(account.requests.filter((url) => !url.startsWith('file:')), []);
 });
 
 const check = (name, body) => test(name, { skip }, body);
@@ -71,7 +59,7 @@ check('the page opens with a graph and loads nothing else', async () => {
     return new Set(new Uint32Array(data.buffer)).size;
   });
   assert.ok(colors > 10, `${colors} colours`);
-  assert.equal(requests.length, 1);
+  assert.equal(account.requests.length, 1);
 });
 
 check('a click zooms in, the address follows, the ways back work', async () => {

@@ -7,40 +7,25 @@
 // browser the tests are skipped and say so.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import test, { after, afterEach, before, beforeEach } from 'node:test';
+import test, { afterEach, beforeEach } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { newPage, noBrowser, useBrowser } from './browser.js';
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const files = (process.env.PAGES ?? '').split(':').filter(Boolean).map((file) => resolve(file));
-const skip = !files.length ? 'PAGES is not set' : !existsSync(executablePath) ? `no browser at ${executablePath}` : false;
+const skip = !files.length ? 'PAGES is not set' : noBrowser;
 // What turns or hides text, or is no character at all.
 const ACTS = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 
-let browser;
 let page;
-let complaints;
-let requests;
-let failures;
+let account;
 
-before(async () => {
-  if (skip) return;
-  const { chromium } = await import('playwright-core');
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-});
-after(() => browser?.close());
+useBrowser(skip);
 beforeEach(async () => {
   if (skip) return;
-  page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
-  complaints = [];
-  requests = [];
-  failures = [];
-  page.on('console', (message) => complaints.push(message.text()));
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('dialog', (dialog) => { complaints.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
-  page.on('request', (request) => requests.push(request.url()));
-  page.on('requestfailed', (request) => failures.push({ url: request.url(), why: request.failure().errorText }));
+  account = await newPage();
+  page = account.page;
   await page.addInitScript(() => {
     window.violations = [];
     document.addEventListener('securitypolicyviolation', (event) => window.violations.push(event.effectiveDirective));
@@ -87,8 +72,8 @@ check('all that a reader does shows names as text', async (file) => {
   assert.equal(await page.evaluate(() => document.scripts.length), 2);
   assert.equal(await page.evaluate(() => Object.keys(window).filter((key) => key.startsWith('alert')).length <= 1), true);
   assert.deepEqual(await violations(), []);
-  assert.deepEqual(complaints, []);
-  assert.deepEqual(requests, [pathToFileURL(file).href]);
+  assert.deepEqual([...account.said, ...account.faults], []);
+  assert.deepEqual(account.requests, [pathToFileURL(file).href]);
 });
 
 check('the names are there, with what turns text written out', async (file) => {
@@ -157,6 +142,7 @@ check('the browser keeps to the policy', async (file) => {
   for (const directive of ['require-trusted-types-for', 'img-src', 'frame-src', 'connect-src', 'style-src-attr']) {
     assert.ok(met.has(directive), `${directive} is not among ${[...met]}`);
   }
+  const { failures, requests } = account;
   // The browser tells of what it was asked for; nothing of it went further than the policy.
   assert.deepEqual(failures.filter(({ why }) => why !== 'csp'), []);
   assert.deepEqual(requests.filter((url) => !url.startsWith('file:') && !failures.some((failure) => failure.url === url)), []);

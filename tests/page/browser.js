@@ -1,0 +1,32 @@
+// A browser, and a page that keeps account of what it does.
+
+import { existsSync } from 'node:fs';
+import { after, before } from 'node:test';
+
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const noBrowser = existsSync(executablePath) ? false : `no browser at ${executablePath}`;
+
+let browser;
+
+/** Starts a browser before the tests of a file, unless they are skipped, and ends it after them. */
+export const useBrowser = (skip) => {
+  before(async () => {
+    if (skip) return;
+    const { chromium } = await import('playwright-core');
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  });
+  after(() => browser?.close());
+};
+
+/** A new page, with what it will have said on the console ({ type, text }), its errors and dialogs (texts), the addresses
+ * that it asks for, and those that it is refused ({ url, why }). */
+export const newPage = async () => {
+  const page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+  const account = { page, said: [], faults: [], requests: [], failures: [] };
+  page.on('console', (message) => account.said.push({ type: message.type(), text: message.text() }));
+  page.on('pageerror', (error) => account.faults.push(error.message));
+  page.on('dialog', (dialog) => { account.faults.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+  page.on('request', (request) => account.requests.push(request.url()));
+  page.on('requestfailed', (request) => account.failures.push({ url: request.url(), why: request.failure().errorText }));
+  return account;
+};
