@@ -17,7 +17,8 @@ const HELD_UP: Duration = Duration::from_secs(2);
 const TELL: &str = "\"$@\"; echo \"status $?\"";
 
 fn target(dice: &mut Dice, options: &[&str]) -> Witness {
-    let milliseconds = (250 + dice.below(300)).to_string();
+    // Well after the last moment that `at_random` chooses.
+    let milliseconds = (1500 + dice.below(300)).to_string();
     let how = ["lasts", &milliseconds];
     match dice.below(3) {
         0 => {

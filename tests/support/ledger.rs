@@ -6,6 +6,7 @@ use heaptide_format::shared::{CONTROL_BYTES, Control, MAX_RINGS, RingHeader, rin
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const PER_PROCESS: usize = 4;
 pub const THREADS: usize = 16;
 const HEAD: usize = 64;
+/// The target does nothing before this word is set.
+const GATE: usize = 63;
 const WORDS: usize = HEAD + THREADS * 16;
 
 /// A file mapped to be read, for as long as the process lives: there are some hundred at most.
@@ -85,6 +88,12 @@ impl Ledger {
     /// Where it is.
     pub fn path(&self) -> PathBuf {
         self.scratch.path("ledger")
+    }
+
+    /// Lets the target begin.
+    pub fn open_gate(&self) {
+        let file = OpenOptions::new().write(true).open(self.path()).expect("the file is there");
+        file.write_all_at(&1_u64.to_ne_bytes(), GATE as u64 * 8).expect("written");
     }
 
     fn word(&self, index: usize) -> u64 {

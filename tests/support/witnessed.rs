@@ -111,6 +111,8 @@ impl Witness {
         let Self { traced, ledger, python, per_block } = self;
         let running = traced.start();
         let memory = eventually("its shared memory", || SharedMemory::of(running.pid()));
+        // Not before: a target that ends at once could have taken the memory with it.
+        ledger.open_gate();
         Witnessed { running, ledger, python, per_block, memory }
     }
 }
