@@ -171,7 +171,6 @@ fn start(target: &Target, options: &Options, shared: &Shared, signals: &Signals)
 
 /// A round that found fewer words than this is followed by a sleep.
 const BUSY_WORDS: usize = 512;
-/// How long a run is continued after its last process while a child that was forked has not been heard of. On a busy
 /// Sleep between rounds that find little; longer when they find nothing.
 const FIRST_NAP_NANOS: i64 = 250_000;
 /// Sleep between rounds that find little, once a run has lasted: rings hold what comes meanwhile, one that is full wakes us,
@@ -179,6 +178,7 @@ const FIRST_NAP_NANOS: i64 = 250_000;
 const BUSY_NAP_NANOS: i64 = 1_000_000;
 /// Short programs are not to wait for us at their end.
 const BEGINNING_NANOS: u64 = 100_000_000;
+/// How long a run is continued after its last process while a child that was forked has not been heard of. On a busy
 /// machine it may take long to get its first moment; one whose fork has failed never comes.
 const GRACE_NANOS: u64 = 1_000_000_000;
 const SAMPLE_NANOS: u64 = 10_000_000;
