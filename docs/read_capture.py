@@ -235,6 +235,13 @@ class Printer:
             for entry in entries:
                 self.print_record({"record": record, **entry})
 
+    def marks(self, b, offset):
+        origins = ("Program", "Outside", "Alert")
+        for mark in b.sequence(lambda: b.structure(
+                name=b.text, origin=lambda: origins[b.integer()], image=lambda: b.optional(b.integer),
+                time_ns=b.integer, event=b.integer, live=b.integer, rss=b.integer)):
+            self.print_record({"record": "mark", "offset": offset, **mark})
+
     def footer(self, b, offset):
         index = b.sequence(lambda: b.structure(kind=b.u8, offset=b.integer, first_event=b.integer, time_ns=b.integer,
                                                live=b.integer))
@@ -302,6 +309,8 @@ def read_capture(content, print_record):
             printer.native_names(b, offset)
         elif kind == 8:
             printer.unseen_allocators(b, offset)
+        elif kind == 9:
+            printer.marks(b, offset)
         else:
             print_record({"record": "unknown", "offset": offset})
         offset += 16 + stored_length

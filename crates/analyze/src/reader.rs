@@ -15,7 +15,7 @@ use crate::unseen::Unseen;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::summary::{Amount, Footer, Sample};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, NativeNames, ReadError, RunInfo, Samples, Version, decode_meta,
+    BlockKind, BlockRead, Definitions, Mark, Marks, NativeNames, ReadError, RunInfo, Samples, Version, decode_meta,
 };
 use heaptide_format::ids::{ImageIndex, StackId};
 use std::path::Path;
@@ -35,6 +35,8 @@ pub struct Capture {
     pub timeline: Vec<Sample>,
     /// Allocators whose blocks were not recorded.
     pub unseen: Unseen,
+    /// Instants with a name, in the order in which they were set.
+    pub marks: Vec<Mark>,
     /// Status of the command, exit code or 128 + signal; `None` if the recording did not see its end.
     pub status: Option<i32>,
     /// Where and why the readable part ends, if that is before the end of the recording.
@@ -130,7 +132,7 @@ impl Capture {
         let footer: Footer = parts.meta(&block)?;
         let mut least = HEADER_BYTES as u64;
         for entry in &footer.index {
-            let wanted = [BlockKind::Run, BlockKind::Definitions, BlockKind::UnseenAllocators]
+            let wanted = [BlockKind::Run, BlockKind::Definitions, BlockKind::UnseenAllocators, BlockKind::Marks]
                 .iter()
                 .any(|kind| entry.kind == *kind as u8);
             // In order and without overlap, so that an index cannot lead to the same block a million times.
@@ -168,7 +170,7 @@ impl Capture {
             }
             let stepped = source.block(offset, &mut buffer).and_then(|block| {
                 match block.kind {
-                    Some(BlockKind::Run | BlockKind::Definitions | BlockKind::UnseenAllocators) => {
+                    Some(BlockKind::Run | BlockKind::Definitions | BlockKind::UnseenAllocators | BlockKind::Marks) => {
                         parts.definitions(&block)?;
                     }
                     Some(BlockKind::Events) => replay.events(&block.unpack()?, offset, &parts.names)?,
@@ -297,6 +299,7 @@ struct Parts {
     account: Account,
     timeline: Vec<Sample>,
     unseen: Unseen,
+    marks: Vec<Mark>,
     status: Option<i32>,
     ends_early: Option<EndsEarly>,
     damaged_names: bool,
@@ -312,6 +315,7 @@ impl Parts {
             account: Account::default(),
             timeline: Vec::new(),
             unseen: Unseen::default(),
+            marks: Vec::new(),
             status: None,
             ends_early: None,
             damaged_names: false,
@@ -328,6 +332,7 @@ impl Parts {
             account: self.account,
             timeline: self.timeline,
             unseen: self.unseen,
+            marks: self.marks,
             status: self.status,
             ends_early: self.ends_early,
             damaged_names: self.damaged_names,
@@ -339,7 +344,7 @@ impl Parts {
         self.budget.meta(block)
     }
 
-    /// Takes in a block that says more than events do: run, definitions, unseen allocators.
+    /// Takes in a block that says more than events do: run, definitions, unseen allocators, marks.
     fn definitions(&mut self, block: &BlockRead<'_>) -> Result<(), CaptureError> {
         match block.kind {
             Some(BlockKind::Run) => self.run = Some(self.meta(block)?),
@@ -350,6 +355,10 @@ impl Parts {
             Some(BlockKind::UnseenAllocators) => {
                 let more = self.meta(block)?;
                 self.unseen.extend(more);
+            }
+            Some(BlockKind::Marks) => {
+                let more: Marks = self.meta(block)?;
+                self.marks.extend(more.marks);
             }
             _ => {
                 let what = "the index calls it definitions, but it is not".into();

@@ -14,7 +14,7 @@ use crate::reader::{EndsEarly, MetadataBudget, Reason, check_header};
 use crate::source::Source;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, Footer, FrameDef, IndexEntry, MAX_BLOCK_BYTES, NamedCall, NamedFrame,
+    BlockKind, BlockRead, Definitions, Footer, FrameDef, IndexEntry, MAX_BLOCK_BYTES, Marks, NamedCall, NamedFrame,
     NativeNames, ReadError, RunInfo, UnseenAllocators, block, encode_meta,
 };
 use heaptide_format::ids::{FrameId, ModuleId, StringId};
@@ -39,7 +39,7 @@ pub enum Paths {
 pub enum Names {
     /// They stay.
     Keep,
-    /// They get pseudonyms, except those of the standard library's and the system's code.
+    /// They get pseudonyms, except those of the standard library's and the system's code; marks are numbered.
     Anonymize,
 }
 
@@ -117,6 +117,8 @@ struct Strip<'s> {
     /// Native frames of these are named in the capture, or have no name.
     named: FxHashSet<ModuleId>,
     unknown_blocks: usize,
+    /// Marks so far.
+    marks: u32,
 }
 
 impl<'s> Strip<'s> {
@@ -136,6 +138,7 @@ impl<'s> Strip<'s> {
             frames: Vec::new(),
             named: FxHashSet::default(),
             unknown_blocks: 0,
+            marks: 0,
         }
     }
 
@@ -225,6 +228,14 @@ impl<'s> Strip<'s> {
             Some(BlockKind::Definitions) => {
                 let definitions = self.budget.meta(block)?;
                 encode_meta(&self.renamed(definitions, block.offset)?)
+            }
+            Some(BlockKind::Marks) => {
+                let mut marks: Marks = self.budget.meta(block)?;
+                for mark in marks.marks.iter_mut().filter(|_| self.options.names == Names::Anonymize) {
+                    self.marks += 1;
+                    mark.name = format!("mark {}", self.marks);
+                }
+                encode_meta(&marks)
             }
             _ => {
                 let mut unseen: UnseenAllocators = self.budget.meta(block)?;

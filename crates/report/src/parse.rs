@@ -70,6 +70,15 @@ impl<'o, W: Write> Printer<'o, W> {
                     )?;
                 }
             }
+            Record::Marks(marks) => {
+                for mark in marks.marks {
+                    self.line(
+                        "mark",
+                        fields!["offset": offset, "name": mark.name, "origin": mark.origin, "image": mark.image,
+                        "time_ns": mark.time, "event": mark.event, "live": mark.live, "rss": mark.rss],
+                    )?;
+                }
+            }
             Record::Footer(footer) => {
                 self.definitions(offset, footer.definitions)?;
                 for entry in footer.index {

@@ -34,6 +34,8 @@ pub enum BlockKind {
     NativeNames = 7,
     /// [`super::UnseenAllocators`]: allocators whose blocks were not recorded.
     UnseenAllocators = 8,
+    /// [`super::Marks`]: instants that somebody gave a name.
+    Marks = 9,
 }
 
 impl BlockKind {
@@ -47,6 +49,7 @@ impl BlockKind {
             6 => Self::Footer,
             7 => Self::NativeNames,
             8 => Self::UnseenAllocators,
+            9 => Self::Marks,
             _ => return None,
         })
     }

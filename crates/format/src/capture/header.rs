@@ -29,7 +29,7 @@ pub const HEADER_BYTES: usize = 16;
 /// Bytes of the trailer.
 pub const TRAILER_BYTES: usize = 20;
 /// What this crate writes.
-pub const VERSION: Version = Version { major: 1, minor: 0 };
+pub const VERSION: Version = Version { major: 1, minor: 1 };
 /// The oldest that it reads.
 pub const OLDEST: Version = Version { major: 1, minor: 0 };
 

@@ -14,6 +14,7 @@ pub mod definitions;
 pub mod error;
 pub mod events;
 pub mod header;
+pub mod marks;
 pub mod native_names;
 pub mod summary;
 pub mod unseen;
@@ -24,6 +25,7 @@ pub use definitions::{CodeDef, Definitions, FrameDef, ImageDef, ModuleDef, NodeD
 pub use error::ReadError;
 pub use events::{Event, EventBlock, EventReader};
 pub use header::{HEADER_BYTES, TRAILER_BYTES, VERSION, Version};
+pub use marks::{Mark, MarkOrigin, Marks};
 pub use native_names::{NamedCall, NamedFrame, NativeNames};
 pub use summary::{Footer, ImageTotals, IndexEntry, Row, RunInfo, Sample, Samples, Totals};
 pub use unseen::{Growth, UnseenAllocator, UnseenAllocators};
