@@ -69,10 +69,10 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     let symbols = args.symbols.settings();
     let options = Options { symbols: Some(&symbols), ..Options::default() };
     // One after the other, so that not all is in memory at once.
-    let was = profile(&args.before, &before, &options)?;
+    let was = profile(&args.before, &before, None, &options)?;
     before.forget_rows();
     let mut after = Input::open(&args.after)?;
-    let is = profile(&args.after, &after, &options)?;
+    let is = profile(&args.after, &after, None, &options)?;
     after.forget_rows();
     let found = Diff::of(&was, &is);
     let before = Context::new(&before.name, &before.capture, Some(&was), None);

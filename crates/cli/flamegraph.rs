@@ -53,7 +53,8 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         Format::Folded => args.output.or_stdout(&[path])?,
     };
     let mut input = Input::open(path)?;
-    let profile = profile(path, &input, &args.selection.options(&args.selection.symbols()))?;
+    let profile =
+        profile(path, &input, Some(&args.selection.span), &args.selection.options(&args.selection.symbols()))?;
     input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     output.write(|out, _| match args.format {

@@ -67,7 +67,7 @@ pub fn capture_error(path: &Path, error: &CaptureError) -> CliError {
 }
 
 /// clap's own exit code for wrong usage.
-const USAGE: u8 = 2;
+pub const USAGE: u8 = 2;
 
 fn io_error(file: &str, error: &io::Error) -> CliError {
     match error.kind() {

@@ -4,6 +4,7 @@ use crate::exit::{self, CliError};
 use crate::input::shown;
 use crate::output::OutputArgs;
 use crate::selection::{SourceArgs, opened};
+use crate::span::SpanArgs;
 use crate::threshold::parse_size;
 use heaptide_analyze::leaks::{Leaks, Origin};
 use heaptide_analyze::profile;
@@ -36,6 +37,8 @@ pub struct Args {
     #[arg(long)]
     pid: Option<u32>,
     #[command(flatten)]
+    span: SpanArgs,
+    #[command(flatten)]
     sources: SourceArgs,
     /// Write JSON, see docs/reports.md
     #[arg(long)]
@@ -50,7 +53,7 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     let symbols = args.sources.symbols();
     let (sources, symbols) = (args.sources.wanted(), Some(&symbols));
     let options = profile::Options { pid: args.pid, sources, symbols, ..profile::Options::default() };
-    let (output, mut input, profile) = opened(path, &args.output, &options)?;
+    let (output, mut input, profile) = opened(path, &args.output, Some(&args.span), &options)?;
     input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.pid);
     let found = Leaks::of(&profile);

@@ -11,6 +11,7 @@ mod output;
 mod parse;
 mod run;
 mod selection;
+mod span;
 mod stats;
 mod strip;
 mod summary;

@@ -3,7 +3,9 @@
 use crate::exit::CliError;
 use crate::input::{Bar, Input, capture_error};
 use crate::output::{Output, OutputArgs};
+use crate::span::SpanArgs;
 use crate::symbols::SymbolArgs;
+use heaptide_analyze::instants::Span;
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use heaptide_analyze::symbols::Settings;
 use std::ffi::OsString;
@@ -30,6 +32,11 @@ pub struct Selection {
         visible_alias = "temporary-allocations"
     )]
     temporary: Option<u32>,
+    /// Show what memory costs over time: bytes times the seconds that they were live
+    #[arg(long, group = "metric")]
+    byte_seconds: bool,
+    #[command(flatten)]
+    pub span: SpanArgs,
     /// Only this process; the peak is then its own
     #[arg(long)]
     pub pid: Option<u32>,
@@ -66,6 +73,7 @@ impl Selection {
             Self { leaks: true, .. } => Metric::Leaked,
             Self { allocated: true, .. } => Metric::Allocated,
             Self { temporary: Some(_), .. } => Metric::Temporary,
+            Self { byte_seconds: true, .. } => Metric::ByteSeconds,
             _ => Metric::Peak,
         }
     }
@@ -80,26 +88,38 @@ impl Selection {
         self.sources.symbols()
     }
 
-    /// What all that means to a profile.
+    /// What all that means to a profile, but for the part of the run.
     pub fn options<'s>(&self, symbols: &'s Settings) -> Options<'s> {
-        let (temporary_within, sources) = (self.temporary_within(), self.sources.wanted());
-        Options { pid: self.pid, temporary_within, sources, symbols: Some(symbols) }
+        let (temporary_within, sources, byte_seconds) =
+            (self.temporary_within(), self.sources.wanted(), self.byte_seconds);
+        Options { byte_seconds, pid: self.pid, temporary_within, sources, symbols: Some(symbols), ..Options::default() }
     }
 }
 
 /// Where a text or JSON report goes, and what it is of. The output is looked at first: one that cannot be written is
 /// refused before a long capture is read.
-pub fn opened(path: &Path, output: &OutputArgs, options: &Options<'_>) -> Result<(Output, Input, Profile), CliError> {
+pub fn opened(
+    path: &Path,
+    output: &OutputArgs,
+    span: Option<&SpanArgs>,
+    options: &Options<'_>,
+) -> Result<(Output, Input, Profile), CliError> {
     let output = output.or_stdout(&[path])?;
     let input = Input::open(path)?;
-    let profile = profile(path, &input, options)?;
+    let profile = profile(path, &input, span, options)?;
     Ok((output, input, profile))
 }
 
 /// A profile of an opened capture.
-pub fn profile(path: &Path, input: &Input, options: &Options<'_>) -> Result<Profile, CliError> {
+pub fn profile(
+    path: &Path,
+    input: &Input,
+    span: Option<&SpanArgs>,
+    options: &Options<'_>,
+) -> Result<Profile, CliError> {
+    let span = span.map_or(Ok(Span::Whole), |span| span.of(path, &input.capture))?;
     let mut bar = Bar::default();
-    let profile = Profile::of(&input.capture, options, &mut |progress| bar.show(progress));
+    let profile = Profile::of(&input.capture, &Options { span, ..*options }, &mut |progress| bar.show(progress));
     bar.clear();
     profile.map_err(|error| capture_error(path, &error))
 }

@@ -32,7 +32,7 @@ pub struct Args {
 pub fn execute(args: &Args) -> Result<u8, CliError> {
     let symbols = args.sources.symbols();
     let options = Options { sources: args.sources.wanted(), symbols: Some(&symbols), ..Options::default() };
-    let (output, input, profile) = opened(&args.capture, &args.output, &options)?;
+    let (output, input, profile) = opened(&args.capture, &args.output, None, &options)?;
     let context = Context::new(&input.name, &input.capture, Some(&profile), None);
     let limit = (args.limit > 0).then_some(args.limit);
     output.write(|out, style| match args.json {

@@ -61,8 +61,12 @@ enum Sort {
 
 /// Writes it.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
-    let (output, mut input, profile) =
-        opened(&args.capture, &args.output, &args.selection.options(&args.selection.symbols()))?;
+    let (output, mut input, profile) = opened(
+        &args.capture,
+        &args.output,
+        Some(&args.selection.span),
+        &args.selection.options(&args.selection.symbols()),
+    )?;
     input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     let options = summary::Options {

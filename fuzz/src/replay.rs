@@ -3,6 +3,7 @@
 
 use crate::recording::{Block, Recording};
 use heaptide_analyze::Capture;
+use heaptide_analyze::instants::Span;
 use heaptide_analyze::source::Source;
 use heaptide_analyze::strip::{self, Key, Names, Paths};
 use heaptide_format::allocator::Allocator;
@@ -176,7 +177,7 @@ pub fn answers_agree(input: &[u8]) {
     assert_eq!(expected, found);
     stripped_is_the_same(&kept, Program::run(input).finish());
     for within in [0, 1] {
-        let mut temporary = kept.temporary_within(within, &mut |_| {}).expect("it has events");
+        let mut temporary = temporary_of(&kept, within);
         temporary.retain(|(_, _, amount)| *amount != Amount::default());
         temporary.sort_by_key(|(image, stack, _)| (*image, *stack));
         let of = |row: &Row| if within == 0 { row.temporary } else { sum(row.temporary, row.temporary_1) };
@@ -195,8 +196,11 @@ fn stripped_is_the_same(capture: &Capture, bytes: Vec<u8>) {
     assert_eq!(copy.ends_early, None);
     assert_eq!((&copy.account.totals, &copy.account.rows), (&capture.account.totals, &capture.account.rows));
     assert_eq!((&copy.account.images, &copy.timeline), (&capture.account.images, &capture.timeline));
-    let temporary = |capture: &Capture| capture.temporary_within(3, &mut |_| {}).expect("it has events");
-    assert_eq!(temporary(&copy), temporary(capture));
+    assert_eq!(temporary_of(&copy, 3), temporary_of(capture, 3));
+}
+
+fn temporary_of(capture: &Capture, within: u32) -> Vec<(ImageIndex, StackId, Amount)> {
+    capture.replay(Span::Whole, within, (), &mut |_| {}).expect("it has events").temporary
 }
 
 fn sum(a: Amount, b: Amount) -> Amount {

@@ -2,6 +2,7 @@
 //! events give the answers that the collector counted.
 
 use heaptide_analyze::Capture;
+use heaptide_analyze::instants::Span;
 use heaptide_analyze::profile::{Options, Profile};
 use heaptide_format::capture::Row;
 use heaptide_format::capture::summary::Amount;
@@ -32,7 +33,7 @@ pub fn nonsense_is_recorded(input: &[u8]) {
     });
     let kept = Capture::from_bytes(bytes).expect("a capture");
     assert_eq!(kept.ends_early, None);
-    let mut temporary = kept.temporary_within(0, &mut |_| {}).expect("it has events");
+    let mut temporary = kept.replay(Span::Whole, 0, (), &mut |_| {}).expect("it has events").temporary;
     temporary.retain(|(_, _, amount)| *amount != Amount::default());
     temporary.sort_by_key(|(image, stack, _)| (*image, *stack));
     let mut rows: Vec<Row> = kept.account.rows.clone();

@@ -14,10 +14,12 @@
 //! assert!(error.to_string().starts_with("not a heaptide capture"));
 //! ```
 
+pub mod byte_seconds;
 pub mod call_tree;
 pub mod diff;
 pub mod error;
 pub mod frames;
+pub mod instants;
 pub mod leaks;
 pub mod names;
 pub mod packages;
@@ -37,6 +39,7 @@ pub mod tally;
 pub mod timeline;
 pub mod tree;
 pub mod unseen;
+pub mod windows;
 
 pub use error::CaptureError;
 pub use profile::Profile;

@@ -2,11 +2,14 @@
 //!
 //! Stacks that differ only in instructions of one line, in threads or in processes are one path here.
 
+use crate::byte_seconds::ByteSeconds;
 use crate::call_tree::{CallTree, NodeId};
 use crate::error::CaptureError;
 use crate::frames::{Frame, FrameKind, Frames, LookUp};
+use crate::instants::{Position, Span};
 use crate::reader::{Capture, Progress};
 use crate::symbols::Settings;
+use crate::tally::Account;
 use heaptide_format::capture::summary::{Amount, Row};
 use heaptide_format::ids::{ImageIndex, Nanos, StackId};
 use rustc_hash::FxHashMap;
@@ -22,10 +25,13 @@ pub enum Metric {
     Allocated,
     /// Freed soon after by the thread that allocated it, see [`Options::temporary_within`].
     Temporary,
+    /// What it costs over time: bytes times the seconds that they were live. Its amounts are byte-seconds and
+    /// block-seconds. Only in profiles that were asked for it, see [`Options::byte_seconds`].
+    ByteSeconds,
 }
 
 impl Metric {
-    /// All, in the order of [`Amounts`].
+    /// Those of every profile of a whole run.
     pub const ALL: [Self; 4] = [Self::Peak, Self::Leaked, Self::Allocated, Self::Temporary];
 
     /// Its word.
@@ -35,13 +41,14 @@ impl Metric {
             Self::Leaked => "leaked",
             Self::Allocated => "allocated",
             Self::Temporary => "temporary",
+            Self::ByteSeconds => "byte_seconds",
         }
     }
 }
 
-/// One amount for each [`Metric`], in the order of [`Metric::ALL`].
+/// One amount for each [`Metric`], in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amounts([Amount; 4]);
+pub struct Amounts([Amount; 5]);
 
 impl Amounts {
     /// That of one metric.
@@ -61,6 +68,11 @@ impl std::ops::AddAssign for Amounts {
 /// What to look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
+    /// Which part of the run. Of an instant there is what was live then, as both peak and leaked; of a window what
+    /// [`crate::replay::Replay::between`] says.
+    pub span: Span,
+    /// [`Metric::ByteSeconds`] is wanted, which costs a replay of the events.
+    pub byte_seconds: bool,
     /// Only this process; its peak is then its own, not its part in that of the whole tree. `None`: all processes.
     pub pid: Option<u32>,
     /// Temporary is what was freed with at most so many other allocations of its thread between. Up to 1 is in the
@@ -75,7 +87,7 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { pid: None, temporary_within: 1, sources: false, symbols: None }
+        Self { span: Span::Whole, byte_seconds: false, pid: None, temporary_within: 1, sources: false, symbols: None }
     }
 }
 
@@ -94,6 +106,10 @@ pub struct Profile {
     pub total: Amounts,
     /// When the peak was.
     pub peak_at: Nanos,
+    /// Which part of the run it is of.
+    pub span: Span,
+    /// The metrics it has amounts of; the others are zero.
+    pub metrics: Vec<Metric>,
     /// A Python interpreter is among the processes, so that native stacks may be its own doing.
     pub python: bool,
     /// For each node, whether its stack itself occurs in a process with a Python interpreter.
@@ -113,31 +129,41 @@ impl Profile {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, CaptureError> {
         let images = capture.images_of(options.pid)?;
-        let peak_image = options.pid.and_then(|_| image_of_highest_peak(capture, &images));
-        let replayed = match options.temporary_within {
-            0 | 1 => FxHashMap::default(),
-            within => capture.temporary_within(within, progress)?.into_iter().map(|(i, s, a)| ((i, s), a)).collect(),
-        };
+        let events = Events::of(capture, options, progress)?;
+        let account = events.account.as_ref().unwrap_or(&capture.account);
+        let peak_image = options.pid.and_then(|_| image_of_highest_peak(account, &images));
         let chosen: Vec<bool> =
             capture.names.images().iter().map(|image| options.pid.is_none_or(|pid| image.pid == pid)).collect();
-        let mut rows: Vec<StackAmounts> = Vec::with_capacity(capture.account.rows.len());
-        for row in capture.account.rows.iter().filter(|row| chosen.get(row.image.index()) == Some(&true)) {
+        let mut rows: Vec<StackAmounts> = Vec::with_capacity(account.rows.len());
+        for row in account.rows.iter().filter(|row| chosen.get(row.image.index()) == Some(&true)) {
             let peak = match options.pid {
                 None => row.at_peak,
                 Some(_) if Some(row.image) == peak_image => row.at_image_peak,
                 Some(_) => Amount::default(),
             };
-            let temporary = temporary(row, options.temporary_within, &replayed);
             let in_python = capture.names.image(row.image).is_some_and(|image| image.python != 0);
-            let amounts = Amounts([peak, row.leaked, row.allocated, temporary]);
+            let amounts = match options.span {
+                Span::At(_) => Amounts([peak, peak, Amount::default(), Amount::default(), Amount::default()]),
+                _ => {
+                    let temporary = events.temporary(row, options.temporary_within);
+                    let cost = events.byte_seconds.get(&(row.image, row.stack)).copied().unwrap_or_default();
+                    Amounts([peak, row.leaked, row.allocated, temporary, cost])
+                }
+            };
             rows.push(StackAmounts { stack: row.stack, in_python, amounts });
         }
         let mut profile = Self::joined(capture, &rows, options);
         profile.python = images.iter().filter_map(|image| capture.names.image(*image)).any(|image| image.python != 0);
-        profile.peak_at = match peak_image.and_then(|image| capture.account.images.get(image.index())) {
+        profile.peak_at = match peak_image.and_then(|image| account.images.get(image.index())) {
             Some(image) => image.peak_at,
-            None => capture.account.totals.peak_at,
+            None => account.totals.peak_at,
         };
+        profile.span = options.span;
+        profile.metrics = match options.span {
+            Span::At(_) => vec![Metric::Peak],
+            _ => Metric::ALL.into_iter().chain(options.byte_seconds.then_some(Metric::ByteSeconds)).collect(),
+        };
+        profile.notes.extend(events.note);
         Ok(profile)
     }
 
@@ -318,17 +344,51 @@ impl Startup {
     }
 }
 
-fn temporary(row: &Row, within: u32, replayed: &FxHashMap<(ImageIndex, StackId), Amount>) -> Amount {
-    match within {
-        0 => row.temporary,
-        1 => [row.temporary, row.temporary_1].into_iter().sum(),
-        _ => replayed.get(&(row.image, row.stack)).copied().unwrap_or_default(),
+/// What the footer does not say: from a replay, if one is needed.
+#[derive(Default)]
+struct Events {
+    /// Of the part of the run that is asked for; `None`: the footer's.
+    account: Option<Account>,
+    temporary: FxHashMap<(ImageIndex, StackId), Amount>,
+    byte_seconds: FxHashMap<(ImageIndex, StackId), Amount>,
+    /// What the reader has to know of it.
+    note: Option<String>,
+}
+
+impl Events {
+    fn of(capture: &Capture, options: &Options<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Self, CaptureError> {
+        let answered = match options.span {
+            Span::Whole => options.temporary_within <= 1 && !options.byte_seconds,
+            Span::At(Position::Peak { .. }) => true,
+            _ => false,
+        };
+        if answered {
+            return Ok(Self::default());
+        }
+        let watch = options.byte_seconds.then(ByteSeconds::default);
+        let replayed = capture.replay(options.span, options.temporary_within, watch, progress)?;
+        let cost = replayed.watch.iter().flat_map(ByteSeconds::rows);
+        let damage = replayed.damage.filter(|_| capture.ends_early.is_none());
+        Ok(Self {
+            account: (options.span != Span::Whole).then_some(replayed.account),
+            byte_seconds: cost.map(|(image, stack, amount)| ((image, stack), amount)).collect(),
+            temporary: replayed.temporary.into_iter().map(|(image, stack, amount)| ((image, stack), amount)).collect(),
+            note: damage.map(|error| format!("events are missing: {error}.")),
+        })
+    }
+
+    fn temporary(&self, row: &Row, within: u32) -> Amount {
+        match within {
+            0 => row.temporary,
+            1 => [row.temporary, row.temporary_1].into_iter().sum(),
+            _ => self.temporary.get(&(row.image, row.stack)).copied().unwrap_or_default(),
+        }
     }
 }
 
 /// The programs that a process ran one after the other peak each at its own time: its peak is the highest of them.
-fn image_of_highest_peak(capture: &Capture, images: &[ImageIndex]) -> Option<ImageIndex> {
-    let peak = |image: &ImageIndex| capture.account.images.get(image.index()).map_or(0, |totals| totals.peak.bytes);
+fn image_of_highest_peak(account: &Account, images: &[ImageIndex]) -> Option<ImageIndex> {
+    let peak = |image: &ImageIndex| account.images.get(image.index()).map_or(0, |totals| totals.peak.bytes);
     // The first of several equal ones: `max_by_key` would take the last.
     images.iter().copied().rev().max_by_key(peak)
 }
@@ -378,7 +438,7 @@ pub(crate) mod tests {
             }
             profile.own.resize(profile.tree.nodes().len(), Amounts::default());
             profile.in_python.resize(profile.tree.nodes().len(), true);
-            let amounts = Amounts([Amount { bytes: *bytes, count: 1 }; 4]);
+            let amounts = Amounts([Amount { bytes: *bytes, count: 1 }; 5]);
             profile.own[node.expect("a stack has a frame").index()] += amounts;
             profile.total += amounts;
         }

@@ -13,11 +13,11 @@ use crate::tally::Account;
 use crate::timeline::Timeline;
 use crate::unseen::Unseen;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
-use heaptide_format::capture::summary::{Amount, Footer, Sample};
+use heaptide_format::capture::summary::{Footer, IndexEntry, Sample};
 use heaptide_format::capture::{
     BlockKind, BlockRead, Definitions, Mark, Marks, NativeNames, ReadError, RunInfo, Samples, Version, decode_meta,
 };
-use heaptide_format::ids::{ImageIndex, StackId};
+use heaptide_format::ids::ImageIndex;
 use std::path::Path;
 
 /// A capture with its answers.
@@ -43,6 +43,8 @@ pub struct Capture {
     pub ends_early: Option<EndsEarly>,
     /// Names of native functions that are embedded in the capture are damaged, and not used.
     pub damaged_names: bool,
+    /// Where the blocks are: as the footer says, or as they were met.
+    pub(crate) index: Vec<IndexEntry>,
     source: Source,
 }
 
@@ -168,7 +170,11 @@ impl Capture {
             if offset == source.len() {
                 break Reason::NoFooter;
             }
+            let (first_event, time, live) = replay.position();
             let stepped = source.block(offset, &mut buffer).and_then(|block| {
+                if let Some(kind) = block.kind {
+                    parts.index.push(IndexEntry { kind: kind as u8, offset, first_event, time, live });
+                }
                 match block.kind {
                     Some(BlockKind::Run | BlockKind::Definitions | BlockKind::UnseenAllocators | BlockKind::Marks) => {
                         parts.definitions(&block)?;
@@ -212,46 +218,10 @@ impl Capture {
         }
         names.into_iter().for_each(|(content, offset)| parts.embed(content, offset));
         parts.timeline = timeline.into_points();
-        parts.account = replay.finish();
+        parts.account = replay.finish().0;
         parts.account.totals.peak_rss = parts.timeline.iter().map(|sample| sample.rss).max().unwrap_or(0);
         parts.ends_early = Some(EndsEarly { offset, reason, complete: false });
         Ok(parts)
-    }
-
-    /// What was freed with at most `within` other allocations of its thread between, for each stack of each image.
-    /// Replays all events, telling `progress` after each block; a damaged capture up to where it is readable.
-    ///
-    /// # Errors
-    /// [`CaptureError::NoEvents`] for a capture recorded without events; [`CaptureError::Io`].
-    pub fn temporary_within(
-        &self,
-        within: u32,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<(ImageIndex, StackId, Amount)>, CaptureError> {
-        if self.run.aggregate {
-            return Err(CaptureError::NoEvents);
-        }
-        let mut replay = Replay::new(within);
-        let mut offset = HEADER_BYTES as u64;
-        let mut buffer = Vec::new();
-        while offset < self.source.len() {
-            let stepped = self.source.block(offset, &mut buffer).and_then(|block| {
-                match block.kind {
-                    Some(BlockKind::Events) => replay.events(&block.unpack()?, offset, &self.names)?,
-                    Some(BlockKind::Keyframe) => replay.keyframe(&block.unpack()?, offset)?,
-                    Some(BlockKind::Footer) => return Ok(None),
-                    _ => {}
-                }
-                Ok(Some(block.bytes))
-            });
-            match stepped {
-                Ok(Some(bytes)) => offset += bytes,
-                Ok(None) | Err(CaptureError::Read(_)) => break,
-                Err(error) => return Err(error),
-            }
-            progress(Progress { done: offset, total: self.source.len() });
-        }
-        Ok(replay.temporary())
     }
 
     /// The bytes that it was read from.
@@ -303,6 +273,7 @@ struct Parts {
     status: Option<i32>,
     ends_early: Option<EndsEarly>,
     damaged_names: bool,
+    index: Vec<IndexEntry>,
     budget: MetadataBudget,
 }
 
@@ -319,6 +290,7 @@ impl Parts {
             status: None,
             ends_early: None,
             damaged_names: false,
+            index: Vec::new(),
             budget: MetadataBudget::of(source),
         }
     }
@@ -336,6 +308,7 @@ impl Parts {
             status: self.status,
             ends_early: self.ends_early,
             damaged_names: self.damaged_names,
+            index: self.index,
             source,
         }
     }
@@ -392,6 +365,7 @@ impl Parts {
         if !footer.rows.iter().all(|row| defined(row.image, row.stack)) {
             return Err(ReadError::BadBlock { offset, what: "a summary of a stack that is not defined".into() });
         }
+        self.index = footer.index;
         self.account = Account { totals: footer.totals, images: footer.images, rows: footer.rows };
         self.timeline = footer.timeline;
         self.status = Some(footer.status);

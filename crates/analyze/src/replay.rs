@@ -1,19 +1,90 @@
 //! Events back to what they meant: the live blocks of each image, and the [`Tally`] that the collector kept as well.
 //!
-//! For a capture without a footer, this gives its answers; for one with, only what the footer does not hold. Blocks of
-//! the file come in one after the other; finding them is the reader's.
+//! For a capture without a footer, this gives its answers; for one with, what the footer does not hold: any window of
+//! time ([`Replay::between`]), and whatever a [`Watch`] makes of blocks as they come and go. Blocks of the file come in
+//! one after the other, from the first or from a keyframe on; finding them is the reader's.
 
+use crate::instants::Position;
 use crate::names::Names;
 use crate::tally::{Account, Recent, RowId, Tally};
 use heaptide_format::allocator::Allocator;
 use heaptide_format::capture::events::{Event, EventReader, KeyframeImage, SlotTable};
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::capture::{ReadError, varint};
-use heaptide_format::ids::{ImageIndex, Slot, StackId, ThreadIndex};
+use heaptide_format::ids::{ImageIndex, Nanos, Slot, StackId, ThreadIndex};
 
-/// A replay from the first event on.
-#[derive(Debug, Default)]
-pub struct Replay {
+/// What somebody wants to know of blocks beside the account. Only of blocks that are heap. A reallocation is a block that
+/// goes and one that comes.
+pub trait Watch {
+    /// A stack of an image that allocates for the first time; rows are numbered from 0 in this order.
+    fn row(&mut self, _row: RowId, _image: ImageIndex, _stack: StackId) {}
+    /// The window begins at this time, with so many live bytes. Blocks that came before it are told by [`Watch::was_there`].
+    fn begins(&mut self, _now: Nanos, _live: u64) {}
+    /// A block that is live when the window begins.
+    fn was_there(&mut self, _row: RowId, _bytes: u64) {}
+    /// It is now this time.
+    fn clock(&mut self, _now: Nanos) {}
+    /// A block came to life; `live` bytes of all images then.
+    fn came(&mut self, _row: RowId, _bytes: u64, _live: u64) {}
+    /// A block, or with `blocks` 0 a part of one, was released; `live` bytes of all images then.
+    fn went(&mut self, _row: RowId, _bytes: u64, _blocks: u64, _born: Born, _live: u64) {}
+    /// A block was live when its program ended, so it leaked.
+    fn leaked(&mut self, _row: RowId, _bytes: u64, _born: Born) {}
+    /// A block was live at the very end of its image, or of the window.
+    fn left(&mut self, _row: RowId, _bytes: u64, _born: Born) {}
+}
+
+/// Nothing.
+impl Watch for () {}
+
+impl<W: Watch> Watch for Option<W> {
+    fn row(&mut self, row: RowId, image: ImageIndex, stack: StackId) {
+        self.iter_mut().for_each(|watch| watch.row(row, image, stack));
+    }
+    fn begins(&mut self, now: Nanos, live: u64) {
+        self.iter_mut().for_each(|watch| watch.begins(now, live));
+    }
+    fn was_there(&mut self, row: RowId, bytes: u64) {
+        self.iter_mut().for_each(|watch| watch.was_there(row, bytes));
+    }
+    fn clock(&mut self, now: Nanos) {
+        self.iter_mut().for_each(|watch| watch.clock(now));
+    }
+    fn came(&mut self, row: RowId, bytes: u64, live: u64) {
+        self.iter_mut().for_each(|watch| watch.came(row, bytes, live));
+    }
+    fn went(&mut self, row: RowId, bytes: u64, blocks: u64, born: Born, live: u64) {
+        self.iter_mut().for_each(|watch| watch.went(row, bytes, blocks, born, live));
+    }
+    fn leaked(&mut self, row: RowId, bytes: u64, born: Born) {
+        self.iter_mut().for_each(|watch| watch.leaked(row, bytes, born));
+    }
+    fn left(&mut self, row: RowId, bytes: u64, born: Born) {
+        self.iter_mut().for_each(|watch| watch.left(row, bytes, born));
+    }
+}
+
+/// When a block came to life, to [`Born::UNIT`] nanoseconds (the collector's clock goes in larger steps).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Born(u32);
+
+impl Born {
+    /// Nanoseconds of one step: 32 bits of them are 6 days, after which all are born in the last.
+    pub const UNIT: u64 = 1 << 17;
+
+    fn at(now: Nanos) -> Self {
+        Self(u32::try_from(now.0 / Self::UNIT).unwrap_or(u32::MAX))
+    }
+
+    /// The beginning of its step.
+    pub fn time(self) -> Nanos {
+        Nanos(u64::from(self.0) * Self::UNIT)
+    }
+}
+
+/// A replay, from the first event or from a keyframe on.
+#[derive(Debug)]
+pub struct Replay<W = ()> {
     tally: Tally,
     images: Vec<ImageBlocks>,
     threads: Vec<ThreadState>,
@@ -22,24 +93,74 @@ pub struct Replay {
     /// By [`RowId`].
     temporary: Vec<Amount>,
     inconsistent: u64,
+    now: Nanos,
+    stage: Stage,
+    from: Position,
+    to: Position,
+    watch: W,
+    /// Rows that were told of.
+    rows: u32,
+}
+
+/// Where a replay stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Before the window.
+    #[default]
+    Before,
+    Within,
+    /// Nothing more is to be read.
+    Behind,
 }
 
 /// The live blocks of one image.
 #[derive(Debug, Default)]
 struct ImageBlocks {
     slots: SlotTable,
-    /// By slot; `None` for one that is free.
-    blocks: Vec<Option<Block>>,
+    /// By slot.
+    blocks: Vec<Block>,
+    program_ended: bool,
 }
 
+/// A live block, or [`Block::NONE`].
 #[derive(Clone, Copy, Debug)]
 struct Block {
-    size: u64,
+    /// Size in bits 0–54, [`Block::OLD`], allocator above.
+    packed: u64,
     row: RowId,
     thread: ThreadIndex,
     /// Allocations of the thread up to this one, modulo 2^32.
     sequence: u32,
-    allocator: Allocator,
+    born: Born,
+}
+
+impl Block {
+    /// No block: the slot is free.
+    const NONE: Self = Self { packed: u64::MAX, row: RowId(0), thread: ThreadIndex(0), sequence: 0, born: Born(0) };
+    const MOST_BYTES: u64 = (1 << 55) - 1;
+    /// It came before the window.
+    const OLD: u64 = 1 << 55;
+
+    fn new(size: u64, allocator: Allocator) -> Self {
+        // No address space is as large as the size that is cut here: a damaged capture claims it.
+        Self { packed: size.min(Self::MOST_BYTES) | u64::from(allocator.number()) << 56, ..Self::NONE }
+    }
+
+    fn is_none(self) -> bool {
+        self.packed == u64::MAX
+    }
+
+    fn size(self) -> u64 {
+        self.packed & Self::MOST_BYTES
+    }
+
+    fn is_old(self) -> bool {
+        self.packed & Self::OLD != 0
+    }
+
+    fn allocator(self) -> Allocator {
+        Allocator::from_number((self.packed >> 56) as u8).unwrap_or(Allocator::Malloc)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,13 +170,45 @@ struct ThreadState {
 }
 
 impl Replay {
-    /// Nothing has happened yet. Blocks freed with at most `within` other allocations of their thread between will be
-    /// in [`Replay::temporary`].
+    /// From the first event to the last. Blocks freed with at most `within` other allocations of their thread between will
+    /// be in [`Replay::temporary`].
     pub fn new(within: u32) -> Self {
-        Self { within, ..Self::default() }
+        Self::between(Position::Start, Position::End, within, ())
+    }
+}
+
+impl<W: Watch> Replay<W> {
+    /// Of a window: allocated and temporary is what came to life in it (and, if temporary, was released in it), leaked what
+    /// of that was live at its end, and the peak is the instant in it at which most was live, whenever that was allocated.
+    pub fn between(from: Position, to: Position, within: u32, watch: W) -> Self {
+        Self {
+            tally: Tally::default(),
+            images: Vec::new(),
+            threads: Vec::new(),
+            within,
+            temporary: Vec::new(),
+            inconsistent: 0,
+            now: Nanos(0),
+            stage: Stage::Before,
+            from,
+            to,
+            watch,
+            rows: 0,
+        }
     }
 
-    /// Replays the unpacked content of the events block at byte `offset` of the file.
+    /// Whether the end of the window was reached, so that no more events are wanted.
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Behind
+    }
+
+    /// Events that the file holds before the next.
+    pub fn position(&self) -> (u64, Nanos, u64) {
+        (self.tally.events(), self.now, self.tally.live().bytes)
+    }
+
+    /// Replays the unpacked content of the events block at byte `offset` of the file, or what of it lies before the end of
+    /// the window.
     ///
     /// # Errors
     /// [`ReadError::BadBlock`] at the first event that is none or that names what is not defined.
@@ -63,15 +216,27 @@ impl Replay {
         let undefined = |what| ReadError::BadBlock { offset, what: format!("an event of {what} that is not defined") };
         let mut current = None;
         for event in EventReader::new(content, offset)? {
-            match event? {
+            let event = event?;
+            if self.stops_before(event) {
+                return Ok(());
+            }
+            match event {
                 Event::Thread(thread) => {
                     let definition = names.thread(thread).ok_or_else(|| undefined("a thread"))?;
                     self.meet(thread, definition.image);
                     current = Some((thread, definition.image));
                 }
-                Event::Clock(time) => self.tally.clock(time),
+                Event::Clock(time) => {
+                    self.now = time;
+                    self.tally.clock(time);
+                    if self.stage == Stage::Within {
+                        self.watch.clock(time);
+                    }
+                }
                 Event::ImageEnded(image) => {
                     names.image(image).ok_or_else(|| undefined("a process"))?;
+                    self.tell_leaked(image);
+                    self.tell_left(image);
                     self.tally.image_ended(image);
                     if let Some(blocks) = self.images.get_mut(image.index()) {
                         *blocks = ImageBlocks::default();
@@ -79,6 +244,7 @@ impl Replay {
                 }
                 Event::ProgramEnded(image) => {
                     names.image(image).ok_or_else(|| undefined("a process"))?;
+                    self.tell_leaked(image);
                     self.tally.program_ended(image);
                 }
                 Event::FreedUnknown => self.tally.freed_unknown(),
@@ -96,6 +262,57 @@ impl Replay {
         Ok(())
     }
 
+    /// Begins and ends the window where this event, which comes next, lies behind its beginning or its end.
+    #[inline]
+    fn stops_before(&mut self, event: Event) -> bool {
+        if self.stage == Stage::Before && self.is_before(self.from, event) {
+            self.begin();
+        }
+        if self.stage == Stage::Within && self.is_before(self.to, event) {
+            self.stage = Stage::Behind;
+        }
+        self.stage == Stage::Behind
+    }
+
+    /// Whether a position lies before an event, all events before it having been replayed.
+    #[inline]
+    fn is_before(&self, position: Position, event: Event) -> bool {
+        match position {
+            Position::Start => true,
+            Position::End => false,
+            Position::Time(time) => matches!(event, Event::Clock(now) if now > time),
+            Position::Event { count, live, time } => {
+                let events = self.tally.events();
+                let counts = match event {
+                    Event::Thread(_) => false,
+                    Event::Clock(now) => now > time,
+                    // A process that ended at the same place: before it or after it? The live bytes tell.
+                    Event::ImageEnded(_) | Event::ProgramEnded(_) => self.tally.live().bytes == live,
+                    _ => true,
+                };
+                events > count || events == count && counts
+            }
+            Position::Peak { live, time } => self.now > time || self.now == time && self.tally.live().bytes == live,
+        }
+    }
+
+    /// The window begins here.
+    fn begin(&mut self) {
+        self.stage = Stage::Within;
+        self.now = self.now.max(self.from.time(self.now));
+        self.tally.clock(self.now);
+        self.tally.begin_window();
+        self.temporary.clear();
+        self.watch.begins(self.now, self.tally.live().bytes);
+        for block in self.images.iter_mut().flat_map(|image| &mut image.blocks).filter(|block| !block.is_none()) {
+            block.packed |= Block::OLD;
+            if block.allocator().is_heap() {
+                self.watch.was_there(block.row, block.size());
+            }
+        }
+        self.threads.iter_mut().for_each(|thread| thread.recent = Recent::default());
+    }
+
     fn meet(&mut self, thread: ThreadIndex, image: ImageIndex) {
         if self.threads.len() <= thread.index() {
             self.threads.resize_with(thread.index() + 1, ThreadState::default);
@@ -105,49 +322,57 @@ impl Replay {
         }
     }
 
+    #[inline]
+    fn row(&mut self, image: ImageIndex, stack: StackId) -> RowId {
+        let row = self.tally.row(image, stack);
+        if row.0 == self.rows {
+            self.rows += 1;
+            self.watch.row(row, image, stack);
+        }
+        row
+    }
+
     fn block_event(&mut self, event: Event, thread: ThreadIndex, image: ImageIndex) {
         match event {
             Event::Allocated { allocator, size, stack } => {
-                let row = self.tally.row(image, stack);
-                self.tally.allocated(row, allocator, size);
+                let row = self.row(image, stack);
+                let mut block = Block::new(size, allocator);
+                self.tally.allocated(row, allocator, block.size());
                 let slot = self.images[image.index()].slots.take();
                 let sequence = self.note_allocation(slot, thread);
-                self.put(slot, image, Block { size, row, thread, sequence, allocator });
+                block = Block { row, thread, sequence, born: Born::at(self.now), ..block };
+                self.put(slot, image, block);
+                self.tell_came(block);
             }
             Event::Freed { slot } => {
-                let blocks = &mut self.images[image.index()];
-                let Some(block) = blocks.blocks.get_mut(slot.index()).and_then(Option::take) else {
-                    self.inconsistent += 1;
-                    return;
-                };
-                blocks.slots.give(slot);
+                let Some(block) = self.take(image, slot) else { return };
+                self.images[image.index()].slots.give(slot);
                 self.note_temporary(slot, thread, block);
-                self.tally.freed(block.row, block.allocator, block.size);
+                self.tally.freed(block.row, block.allocator(), block.size());
+                self.tell_went(block, block.size(), 1);
             }
             Event::Reallocated { slot, allocator, size, stack } => {
-                let Some(old) = self.live(image, slot) else {
-                    self.inconsistent += 1;
-                    return;
-                };
+                let Some(old) = self.take(image, slot) else { return };
                 self.note_temporary(slot, thread, old);
-                let row = self.tally.row(image, stack);
-                self.tally.reallocated((old.row, old.allocator, old.size), (row, allocator, size));
+                let row = self.row(image, stack);
+                let mut block = Block { row, born: Born::at(self.now), ..Block::new(size, allocator) };
+                self.tally.reallocated((old.row, old.allocator(), old.size()), (row, allocator, block.size()));
                 // A mapping that is moved or resized is still the one it was.
-                let (thread, sequence) = match old.allocator.is_mapping() {
+                (block.thread, block.sequence) = match old.allocator().is_mapping() {
                     true => (old.thread, old.sequence),
                     false => (thread, self.note_allocation(slot, thread)),
                 };
-                self.put(slot, image, Block { size, row, thread, sequence, allocator });
+                self.put(slot, image, block);
+                self.tell_went(old, old.size(), 1);
+                self.tell_came(block);
             }
             Event::Shrunk { slot, bytes } => {
-                let Some(mut block) = self.live(image, slot) else {
-                    self.inconsistent += 1;
-                    return;
-                };
-                let bytes = bytes.min(block.size);
-                self.tally.shrunk(block.row, block.allocator, bytes);
-                block.size -= bytes;
-                self.images[image.index()].blocks[slot.index()] = Some(block);
+                let Some(mut block) = self.take(image, slot) else { return };
+                let bytes = bytes.min(block.size());
+                self.tally.shrunk(block.row, block.allocator(), bytes);
+                block.packed -= bytes;
+                self.put(slot, image, block);
+                self.tell_went(block, bytes, 0);
             }
             Event::Thread(_)
             | Event::Clock(_)
@@ -157,8 +382,53 @@ impl Replay {
         }
     }
 
-    fn live(&self, image: ImageIndex, slot: Slot) -> Option<Block> {
-        self.images[image.index()].blocks.get(slot.index()).copied().flatten()
+    #[inline]
+    fn tell_came(&mut self, block: Block) {
+        if self.stage == Stage::Within && block.allocator().is_heap() {
+            self.watch.came(block.row, block.size(), self.tally.live().bytes);
+        }
+    }
+
+    #[inline]
+    fn tell_went(&mut self, block: Block, bytes: u64, blocks: u64) {
+        if self.stage != Stage::Within || !block.allocator().is_heap() {
+            return;
+        }
+        if block.is_old() {
+            self.tally.old_gone(block.row, Amount { bytes, count: blocks });
+        }
+        self.watch.went(block.row, bytes, blocks, block.born, self.tally.live().bytes);
+    }
+
+    /// Tells of what the program of this image leaves, unless it has been told.
+    fn tell_leaked(&mut self, image: ImageIndex) {
+        let Some(image) = self.images.get_mut(image.index()) else { return };
+        if std::mem::replace(&mut image.program_ended, true) || self.stage != Stage::Within {
+            return;
+        }
+        let live = image.blocks.iter().filter(|block| !block.is_none() && !block.is_old());
+        for block in live.filter(|block| block.allocator().is_heap()) {
+            self.watch.leaked(block.row, block.size(), block.born);
+        }
+    }
+
+    fn tell_left(&mut self, image: ImageIndex) {
+        let Some(image) = self.images.get(image.index()).filter(|_| self.stage == Stage::Within) else { return };
+        for block in image.blocks.iter().filter(|block| !block.is_none() && block.allocator().is_heap()) {
+            self.watch.left(block.row, block.size(), block.born);
+        }
+    }
+
+    /// Takes the block out of its slot; counts it if there is none.
+    #[inline]
+    fn take(&mut self, image: ImageIndex, slot: Slot) -> Option<Block> {
+        let place = self.images[image.index()].blocks.get_mut(slot.index());
+        let block = place.map_or(Block::NONE, |place| std::mem::replace(place, Block::NONE));
+        if block.is_none() {
+            self.inconsistent += 1;
+            return None;
+        }
+        Some(block)
     }
 
     /// This thread allocates into this slot: gives how many allocations of it that makes.
@@ -173,27 +443,27 @@ impl Replay {
         let blocks = &mut self.images[image.index()].blocks;
         // A slot is at most one above those ever used, so this grows by one at a time.
         if blocks.len() <= slot.index() {
-            blocks.resize(slot.index() + 1, None);
+            blocks.resize(slot.index() + 1, Block::NONE);
         }
-        blocks[slot.index()] = Some(block);
+        blocks[slot.index()] = block;
     }
 
     /// Files the block as temporary if it is, now that this thread releases it. Mappings never are: they are given back
-    /// in parts, by whoever likes to.
+    /// in parts, by whoever likes to. Nor is what came before the window.
     fn note_temporary(&mut self, slot: Slot, thread: ThreadIndex, block: Block) {
-        if block.thread != thread || block.allocator.is_mapping() {
+        if block.thread != thread || block.is_old() || block.allocator().is_mapping() {
             return;
         }
         let state = &mut self.threads[thread.index()];
         if let Some(between) = state.recent.freed(slot.0) {
-            self.tally.temporary(block.row, block.allocator, block.size, between);
+            self.tally.temporary(block.row, block.allocator(), block.size(), between);
         }
         if state.allocations.wrapping_sub(block.sequence) <= self.within {
             let row = block.row.0 as usize;
             if self.temporary.len() <= row {
                 self.temporary.resize(row + 1, Amount::default());
             }
-            self.temporary[row] += Amount { bytes: block.size, count: 1 };
+            self.temporary[row] += Amount { bytes: block.size(), count: 1 };
         }
     }
 
@@ -208,14 +478,14 @@ impl Replay {
             let mut head = content;
             let [image, _, count] = [(); 3].map(|()| varint::take(&mut head).unwrap_or(u64::MAX));
             let known = usize::try_from(image).ok().and_then(|index| self.images.get(index));
-            let live = known.map_or(0, |image| image.blocks.iter().flatten().count() as u64);
+            let live = known.map_or(0, |image| image.blocks.iter().filter(|block| !block.is_none()).count() as u64);
             // Only what our own events say is believed: claimed numbers would cost memory.
             if count != live {
                 return Err(bad("a keyframe that is not what the events before it left"));
             }
             let frame = KeyframeImage::read(&mut content).ok_or_else(|| bad("a keyframe that is none"))?;
             let Some(image) = self.images.get_mut(frame.image.index()) else { continue };
-            let live = image.blocks.iter().zip(0u32..).filter(|(block, _)| block.is_some()).map(|(_, slot)| slot);
+            let live = image.blocks.iter().zip(0u32..).filter(|(block, _)| !block.is_none()).map(|(_, slot)| slot);
             if frame.used != image.slots.used() || !live.clone().eq(frame.blocks.iter().map(|block| block.slot.0)) {
                 return Err(bad("a keyframe that is not what the events before it left"));
             }
@@ -224,11 +494,73 @@ impl Replay {
         Ok(())
     }
 
-    /// The same answers as the footer of a finished capture, save for what only the collector knows.
-    pub fn finish(self) -> Account {
+    /// Begins at the keyframe at byte `offset` of the file, which came after so many events at this time.
+    ///
+    /// # Errors
+    /// [`ReadError::BadBlock`] if it is none, or if most of the slots it names are free: an index by slot would be out of
+    /// proportion. Nothing has been replayed then, and another beginning may be tried.
+    pub fn begin_at(
+        &mut self,
+        mut content: &[u8],
+        offset: u64,
+        names: &Names,
+        (events, now): (u64, Nanos),
+    ) -> Result<(), ReadError> {
+        let bad = |what: &str| ReadError::BadBlock { offset, what: what.to_owned() };
+        let mut frames: Vec<KeyframeImage> = Vec::new();
+        while !content.is_empty() {
+            let frame = KeyframeImage::read(&mut content).ok_or_else(|| bad("a keyframe that is none"))?;
+            let is_defined = names.image(frame.image).is_some()
+                && frame.blocks.iter().all(|block| names.has_stack(block.stack))
+                && frames.last().is_none_or(|last| last.image < frame.image);
+            if !is_defined {
+                return Err(bad("a keyframe of what is not defined"));
+            }
+            frames.push(frame);
+        }
+        let slots: u64 = frames.iter().map(|frame| u64::from(frame.used)).sum();
+        let live: u64 = frames.iter().map(|frame| frame.blocks.len() as u64).sum();
+        if slots > live.saturating_mul(MOST_SLOTS_PER_LIVE) + MOST_FREE_SLOTS {
+            return Err(bad("a keyframe with almost no live blocks"));
+        }
+        self.now = now;
+        self.tally.begin_at(events, now);
+        for frame in frames {
+            let image = frame.image;
+            if self.images.len() <= image.index() {
+                self.images.resize_with(image.index() + 1, ImageBlocks::default);
+            }
+            self.images[image.index()].slots =
+                SlotTable::after_keyframe(frame.blocks.iter().map(|block| block.slot.0), frame.used);
+            for live in frame.blocks {
+                let row = self.row(image, live.stack);
+                // Whose it is and when it came is not known: nobody's, at the beginning.
+                let block = Block { row, thread: NOBODY, ..Block::new(live.size, live.allocator) };
+                self.tally.was_there(row, live.allocator, block.size());
+                self.put(live.slot, image, block);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same answers as the footer of a finished capture, save for what only the collector knows; of a window what it is
+    /// said to be at [`Replay::between`]. And who watched.
+    pub fn finish(mut self) -> (Account, W) {
+        if self.stage == Stage::Before {
+            self.begin();
+        }
+        self.stage = Stage::Within;
+        self.now = self.now.max(self.to.time(self.now));
+        self.tally.clock(self.now);
+        self.watch.clock(self.now);
+        for image in 0..self.images.len() {
+            let image = ImageIndex(image as u32);
+            self.tell_leaked(image);
+            self.tell_left(image);
+        }
         let mut account = self.tally.finish();
         account.totals.tracer.inconsistent = self.inconsistent;
-        account
+        (account, self.watch)
     }
 
     /// What was freed within the number of allocations given at the start, for each stack of each image that did so.
@@ -241,6 +573,12 @@ impl Replay {
         .collect()
     }
 }
+
+/// A keyframe may have so many slots for each live block, and so many beside: 96 MiB.
+const MOST_SLOTS_PER_LIVE: u64 = 16;
+const MOST_FREE_SLOTS: u64 = 4 << 20;
+/// The thread of a block that came before the replay began.
+const NOBODY: ThreadIndex = ThreadIndex(u32::MAX);
 
 #[cfg(test)]
 mod tests {
@@ -310,7 +648,8 @@ mod tests {
             0,
             &[thread(0), allocated(100, 1), thread(2), allocated(7, 1), freed(0), thread(1), allocated(20, 2)],
         )
-        .finish();
+        .finish()
+        .0;
         assert_eq!(account.totals.leaked, amount(120, 2));
         assert_eq!(account.totals.peak, amount(120, 2));
         assert_eq!(account.images[1].peak, amount(7, 1));
@@ -321,7 +660,8 @@ mod tests {
     fn an_ended_image_leaves_its_slots() {
         let account =
             replayed(0, &[thread(0), allocated(100, 1), Event::ImageEnded(ImageIndex(0)), freed(0), allocated(5, 1)])
-                .finish();
+                .finish()
+                .0;
         assert_eq!(account.totals.tracer.inconsistent, 1);
         assert_eq!(account.images[0].leaked, amount(100, 1));
     }
@@ -329,7 +669,7 @@ mod tests {
     #[test]
     fn a_realloc_keeps_its_slot_and_changes_its_stack() {
         let realloc = Event::Reallocated { slot: Slot(0), allocator: Allocator::Realloc, size: 300, stack: StackId(2) };
-        let account = replayed(0, &[thread(0), allocated(100, 1), realloc]).finish();
+        let account = replayed(0, &[thread(0), allocated(100, 1), realloc]).finish().0;
         assert_eq!(account.rows[0].leaked, amount(0, 0));
         assert_eq!(account.rows[0].temporary, amount(100, 1));
         assert_eq!(account.rows[1].leaked, amount(300, 1));
@@ -359,7 +699,7 @@ mod tests {
         let shrunk = Event::Shrunk { slot: Slot(3), bytes: 9 };
         let realloc =
             Event::Reallocated { slot: Slot(u32::MAX), allocator: Allocator::Realloc, size: 9, stack: StackId(0) };
-        let account = replayed(0, &[thread(0), freed(u32::MAX), shrunk, realloc]).finish();
+        let account = replayed(0, &[thread(0), freed(u32::MAX), shrunk, realloc]).finish().0;
         assert_eq!((account.totals.tracer.inconsistent, account.totals.peak), (3, amount(0, 0)));
     }
 
@@ -392,7 +732,7 @@ mod tests {
         replay.keyframe(&content_, 0).unwrap();
         // Without the keyframe the next one would be in slot 2.
         replay.events(&content(&[thread(0), allocated(500, 2), freed(0)]), 0, &names()).unwrap();
-        assert_eq!(replay.finish().totals.leaked, amount(6, 2));
+        assert_eq!(replay.finish().0.totals.leaked, amount(6, 2));
 
         let mut replay = replayed(0, &[thread(0), allocated(1, 1)]);
         assert!(replay.keyframe(&content_, 8).is_err());

@@ -70,6 +70,8 @@ pub struct Tally {
     live_high: u64,
     now: Nanos,
     totals: Totals,
+    /// Of a window: what each row had live when it began and has still, by [`RowId`]. Rows beyond its end had nothing.
+    old: Vec<Amount>,
 }
 
 /// What a [`Tally`] comes to in the end.
@@ -101,12 +103,63 @@ impl Tally {
             live_high: 0,
             now: Nanos(0),
             totals: Totals::new(),
+            old: Vec::new(),
         }
     }
 
     /// It is now this time; what follows happened at it.
     pub fn clock(&mut self, now: Nanos) {
         self.now = now;
+    }
+
+    /// The account begins in the middle of a run, after so many events: what is live then is told by [`Self::was_there`].
+    pub fn begin_at(&mut self, events: u64, now: Nanos) {
+        self.totals.events = events;
+        self.now = now;
+    }
+
+    /// This block was live when the account began.
+    pub fn was_there(&mut self, row: RowId, allocator: Allocator, size: u64) {
+        if !allocator.is_heap() {
+            return add(&mut self.other_live, size);
+        }
+        let row = &mut self.rows[row.0 as usize];
+        add(&mut row.live, size);
+        add(&mut self.images[row.image.index()].live, size);
+        add(&mut self.live, size);
+    }
+
+    /// From now on the account is that of a window: nothing has been allocated yet, and what is live now is the peak so far but
+    /// not leaked. The number of events is still that of the run.
+    pub fn begin_window(&mut self) {
+        self.old = self.rows.iter().map(|row| row.live).collect();
+        self.totals = Totals {
+            events: self.totals.events,
+            peak: self.live,
+            peak_at: self.now,
+            other_mappings_peak: self.other_live.bytes,
+            ..Totals::new()
+        };
+        self.generation += 1;
+        self.live_high = self.live.bytes;
+        for image in &mut self.images {
+            image.generation += 1;
+            let ended = image.totals.ended;
+            image.totals = ImageTotals { peak: image.live, peak_at: self.now, ended, ..ImageTotals::default() };
+        }
+        for row in &mut self.rows {
+            row.allocated = Amount::default();
+            row.temporary = [Amount::default(); 2];
+            row.leaked = Amount::default();
+        }
+    }
+
+    /// What was released now was live when the window began.
+    #[inline]
+    pub fn old_gone(&mut self, row: RowId, gone: Amount) {
+        if let Some(old) = self.old.get_mut(row.0 as usize) {
+            subtract(old, gone);
+        }
     }
 
     /// Heap blocks that are live now, all images together.
@@ -286,9 +339,13 @@ impl Tally {
         }
         state.program_ended = true;
         state.totals.leaked = state.live;
-        for row in state.rows.values() {
-            let row = &mut self.rows[row.0 as usize];
+        for id in state.rows.values() {
+            let row = &mut self.rows[id.0 as usize];
             row.leaked = row.live;
+            if let Some(old) = self.old.get(id.0 as usize) {
+                subtract(&mut row.leaked, *old);
+                subtract(&mut state.totals.leaked, *old);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use crate::units::{count, size, time, visible};
 use crate::unseen;
 use heaptide_analyze::Capture;
 use heaptide_analyze::frames::{Frame, FrameKind};
+use heaptide_analyze::instants::Span;
 use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_analyze::sites::module_of;
 use std::io::{self, Write};
@@ -19,6 +20,8 @@ pub struct Context<'a> {
     pub warnings: Vec<String>,
     /// The process looked at; `None`: all.
     pub pid: Option<u32>,
+    /// The part of the run looked at.
+    pub span: Span,
 }
 
 impl<'a> Context<'a> {
@@ -27,7 +30,7 @@ impl<'a> Context<'a> {
         let mut warnings: Vec<String> = capture.ends_early.iter().map(ToString::to_string).collect();
         warnings.extend(missing(capture, pid));
         warnings.extend(profile.into_iter().flat_map(|profile| profile.notes.iter().cloned()));
-        Self { file, capture, warnings, pid }
+        Self { file, capture, warnings, pid, span: profile.map_or(Span::Whole, |profile| profile.span) }
     }
 
     /// The command that was run, as one would type it.
@@ -115,6 +118,7 @@ impl Style {
 /// What an amount of this metric is, in words.
 pub fn title(metric: Metric, within: u32) -> String {
     match metric {
+        Metric::ByteSeconds => "memory over time (bytes × seconds)".into(),
         Metric::Peak => "peak memory".into(),
         Metric::Leaked => "memory live at the end".into(),
         Metric::Allocated => "all memory ever allocated".into(),
@@ -123,16 +127,31 @@ pub fn title(metric: Metric, within: u32) -> String {
     }
 }
 
+/// The same of the part of the run that a profile is of.
+fn title_within(profile: &Profile, metric: Metric, within: u32) -> String {
+    let span = profile.span.words();
+    match (profile.span, metric) {
+        (Span::Whole, _) => title(metric, within),
+        (Span::At(_), _) => format!("memory live {span}"),
+        (Span::Between(..), Metric::Leaked) => format!("memory allocated {span} and live at its end"),
+        (Span::Between(..), Metric::Allocated) => format!("all memory allocated {span}"),
+        (Span::Between(..), _) => format!("{} {span}", title(metric, within)),
+    }
+}
+
 /// The headline of a metric: its total, and for the peak when it was.
 pub fn headline(profile: &Profile, metric: Metric, within: u32) -> String {
     let total = profile.total.of(metric);
-    let what = title(metric, within);
+    let what = title_within(profile, metric, within);
     let blocks = match metric {
         Metric::Peak | Metric::Leaked => "blocks",
         Metric::Allocated | Metric::Temporary => "allocations",
+        Metric::ByteSeconds => return format!("{what}: {}·s, {} block-seconds", size(total.bytes), count(total.count)),
     };
-    let when =
-        if metric == Metric::Peak { format!(", {} after the start", time(profile.peak_at)) } else { String::new() };
+    let when = match (metric, profile.span) {
+        (Metric::Peak, Span::Whole | Span::Between(..)) => format!(", {} after the start", time(profile.peak_at)),
+        _ => String::new(),
+    };
     format!("{what}: {} in {} {blocks}{when}", size(total.bytes), count(total.count))
 }
 

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::units::acts;
 use heaptide_analyze::call_tree::{CallTree, NodeId};
 use heaptide_analyze::frames::Frame;
+use heaptide_analyze::instants::Span;
 use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_format::capture::summary::Amount;
 use serde::{Serialize, Serializer};
@@ -22,18 +23,37 @@ pub struct Head<'a> {
     command: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
+    /// The part of the run, unless it is all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span: Option<JsonSpan>,
     warnings: &'a [String],
+}
+
+/// A part of a run, in nanoseconds after its start.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum JsonSpan {
+    At { at_ns: u64 },
+    Between { from_ns: u64, to_ns: u64 },
 }
 
 impl<'a> Head<'a> {
     /// Of a report with this name.
     pub fn new(report: &'static str, context: &'a Context<'_>) -> Self {
+        let duration = context.capture.account.totals.duration;
         Self {
             report,
             version: VERSION,
             capture: context.file,
             command: &context.capture.run.command,
             pid: context.pid,
+            span: match context.span {
+                Span::Whole => None,
+                Span::At(position) => Some(JsonSpan::At { at_ns: position.time(duration).0 }),
+                Span::Between(from, to) => {
+                    Some(JsonSpan::Between { from_ns: from.time(duration).0, to_ns: to.time(duration).0 })
+                }
+            },
             warnings: &context.warnings,
         }
     }

@@ -6,6 +6,7 @@ use crate::units::{count, share, size, time};
 use heaptide_analyze::call_tree::CallTree;
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::frames::{Frame, FrameKind};
+use heaptide_analyze::instants::Span;
 use heaptide_analyze::packages::owners;
 use heaptide_analyze::profile::{Amounts as AmountsOf, Metric, Profile};
 use std::sync::Arc;
@@ -13,14 +14,18 @@ use std::sync::Arc;
 /// The page of one capture, showing this metric first.
 pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temporary_within: u32) -> FlamePage {
     let capture = context.capture;
+    let metrics = profile.metrics.iter().map(|metric| match (profile.span, metric) {
+        (Span::At(_), _) => PageMetric { label: "Live".into(), ..page_metric(*metric, &profile.own) },
+        _ => page_metric(*metric, &profile.own),
+    });
     let mut page = FlamePage {
         title: format!("heaptide: {}", context.command()),
         facts: facts(context, profile, temporary_within),
         warnings: context.warnings.clone(),
         frames: page_frames(&profile.frames),
         nodes: page_nodes(&profile.tree),
-        metrics: Metric::ALL.map(|metric| page_metric(metric, &profile.own)).to_vec(),
-        default_metric: metric as usize,
+        metrics: metrics.collect(),
+        default_metric: profile.metrics.iter().position(|shown| *shown == metric).unwrap_or(0),
         inverted: false,
         temporary_within,
         timeline: Vec::new(),
@@ -34,7 +39,7 @@ pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temp
             .map(|sample| TimePoint { seconds: sample.time.seconds(), live: sample.live, rss: sample.rss })
             .collect();
     }
-    add_bare(&mut page, &profile.bare, None);
+    add_bare(&mut page, &profile.metrics, &profile.bare, None);
     page
 }
 
@@ -69,7 +74,7 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
         timeline: Vec::new(),
         peak_at_seconds: None,
     };
-    add_bare(&mut page, &diff.bare_after, Some(&diff.bare_before));
+    add_bare(&mut page, &Metric::ALL, &diff.bare_after, Some(&diff.bare_before));
     page
 }
 
@@ -85,7 +90,7 @@ fn facts(context: &Context<'_>, profile: &Profile, within: u32) -> Vec<(String, 
     if let Some(pid) = context.pid {
         facts.push(("process".to_owned(), pid.to_string()));
     }
-    for metric in Metric::ALL {
+    for metric in profile.metrics.iter().copied() {
         let line = headline(profile, metric, within);
         let (what, figures) = line.split_once(": ").unwrap_or((&line, ""));
         facts.push((what.to_owned(), figures.to_owned()));
@@ -130,6 +135,7 @@ fn page_metric(metric: Metric, own: &[AmountsOf]) -> PageMetric {
         Metric::Leaked => "Leaked",
         Metric::Allocated => "Allocated",
         Metric::Temporary => "Temporary",
+        Metric::ByteSeconds => "Byte-seconds",
     };
     PageMetric {
         key: metric.name().to_owned(),
@@ -141,7 +147,7 @@ fn page_metric(metric: Metric, own: &[AmountsOf]) -> PageMetric {
 }
 
 /// What has no stack gets an outermost frame of its own, so that the widths add up to the totals.
-fn add_bare(page: &mut FlamePage, after: &AmountsOf, before: Option<&AmountsOf>) {
+fn add_bare(page: &mut FlamePage, metrics: &[Metric], after: &AmountsOf, before: Option<&AmountsOf>) {
     let none = AmountsOf::default();
     if *after == none && before.is_none_or(|before| *before == none) {
         return;
@@ -150,7 +156,7 @@ fn add_bare(page: &mut FlamePage, after: &AmountsOf, before: Option<&AmountsOf>)
     let (file, package, source) = (none.clone(), none.clone(), none);
     page.frames.push(PageFrame { function, file, line: 0, kind: PageKind::Unknown, package, source });
     page.nodes.push(PageNode { parent: None, frame: page.frames.len() as u32 - 1 });
-    for (metric, of) in page.metrics.iter_mut().zip(Metric::ALL) {
+    for (metric, of) in page.metrics.iter_mut().zip(metrics.iter().copied()) {
         metric.bytes.push(after.of(of).bytes);
         metric.counts.push(after.of(of).count);
         if let (Some(side), Some(before)) = (&mut metric.before, before) {

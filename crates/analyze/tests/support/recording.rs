@@ -16,6 +16,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug)]
 pub struct Block(ImageIndex, Slot);
 
+#[allow(dead_code, reason = "one test uses them")]
+impl Block {
+    /// Whose it is.
+    pub fn image(self) -> ImageIndex {
+        self.0
+    }
+}
+
 struct Live {
     row: RowId,
     thread: ThreadIndex,
@@ -212,6 +220,18 @@ impl Recording {
         let live = Live { row, thread, block: LiveBlock { slot, allocator, size, stack } };
         self.live[image.index()].insert(slot.0, live);
         Block(image, slot)
+    }
+
+    /// Its bytes now.
+    #[allow(dead_code, reason = "one test uses it")]
+    pub fn size(&self, Block(image, slot): Block) -> u64 {
+        self.live[image.index()][&slot.0].block.size
+    }
+
+    /// Whether it is a mapping.
+    #[allow(dead_code, reason = "one test uses it")]
+    pub fn is_mapping(&self, Block(image, slot): Block) -> bool {
+        self.live[image.index()][&slot.0].block.allocator.is_mapping()
     }
 
     /// It is released.

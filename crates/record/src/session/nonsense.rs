@@ -108,6 +108,7 @@ fn write(header: &'static RingHeader, word: u64) {
 mod tests {
     use super::*;
     use heaptide_analyze::Capture;
+    use heaptide_analyze::instants::Span;
     use heaptide_format::capture::summary::Amount;
 
     /// What fuzzing found, smallest inputs; `fuzz/src/words.rs` asks the same of any. Each harms its own trace only.
@@ -124,7 +125,7 @@ mod tests {
             rings.record(&std::fs::read(&input).unwrap(), File::create(&path).unwrap()).unwrap();
             let capture = Capture::open(&path, &mut |_| {}).unwrap();
             assert_eq!(capture.ends_early, None, "{}", input.display());
-            let mut replayed = capture.temporary_within(0, &mut |_| {}).unwrap();
+            let mut replayed = capture.replay(Span::Whole, 0, (), &mut |_| {}).unwrap().temporary;
             replayed.sort_by_key(|(image, stack, _)| (*image, *stack));
             let rows = capture.account.rows.iter().map(|row| (row.image, row.stack, row.temporary));
             let mut counted: Vec<_> = rows.filter(|(_, _, amount)| *amount != Amount::default()).collect();
