@@ -10,6 +10,7 @@ mod hooks;
 mod hostile_names;
 mod interpreters;
 mod kills;
+mod leak_fixtures;
 #[path = "support/ledger.rs"]
 mod ledger;
 mod memray;
