@@ -39,5 +39,6 @@ mod threads;
 #[path = "support/traced.rs"]
 mod traced;
 mod unseen;
+mod verdicts;
 #[path = "support/witnessed.rs"]
 mod witnessed;

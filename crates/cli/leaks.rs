@@ -1,24 +1,27 @@
 //! `heaptide leaks`: what was live at the end, and a gate for automatic tests.
 
 use crate::exit::{self, CliError};
-use crate::input::shown;
+use crate::input::{Bar, capture_error, shown};
 use crate::output::OutputArgs;
 use crate::selection::{SourceArgs, opened};
 use crate::span::SpanArgs;
 use crate::threshold::parse_size;
-use heaptide_analyze::leaks::{Leaks, Origin};
+use heaptide_analyze::leaks::{Judging, Leaks, Origin};
 use heaptide_analyze::profile;
+use heaptide_analyze::suppressions::Suppressions;
 use heaptide_report::units::{count, size};
 use heaptide_report::{Context, leaks};
 use std::path::PathBuf;
 
-/// List what was live at the end, the program's own apart from what imports and the interpreter leave
+/// List what was live at the end and what grows: the program's own, apart from what imports and the interpreter leave
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   heaptide leaks run.bin
   heaptide leaks --fail-above 10MB run.bin       exits with 3 if the program left more
   heaptide leaks --all --limit 0 --json run.bin
+  heaptide leaks --from mark:warm --to mark:done run.bin
+  heaptide leaks --suppressions known.txt run.bin
 
 A size is a number with B, kB, MB, GB (by 1000), KiB, MiB, GiB or K, M, G (by 1024).")]
 pub struct Args {
@@ -36,6 +39,19 @@ pub struct Args {
     /// Only this process
     #[arg(long)]
     pid: Option<u32>,
+    /// Leave out what a file of suppressions names, as LeakSanitizer reads them: lines of leak:PATTERN. Can be given several
+    /// times
+    #[arg(long, value_name = "FILE")]
+    suppressions: Vec<PathBuf>,
+    /// Do not leave out what the C library, the dynamic linker and the interpreter keep on purpose
+    #[arg(long)]
+    no_builtin_suppressions: bool,
+    /// The share of the run whose newest allocations say nothing about growth
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = parse_percent)]
+    ignore_newest: f64,
+    /// Do not judge how sites grow, which replays the events
+    #[arg(long)]
+    no_verdicts: bool,
     #[command(flatten)]
     span: SpanArgs,
     #[command(flatten)]
@@ -47,19 +63,48 @@ pub struct Args {
     output: OutputArgs,
 }
 
+fn parse_percent(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>() {
+        Ok(percent) if (0.0..=90.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("a share of the run is from 0% to 90%".into()),
+    }
+}
+
+fn suppressions(args: &Args) -> Result<Suppressions, CliError> {
+    let mut suppressions = if args.no_builtin_suppressions { Suppressions::default() } else { Suppressions::builtin() };
+    for path in &args.suppressions {
+        let file = shown(path);
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            CliError::new(exit::NO_INPUT, format!("{file}: cannot be read: {error}; check the name"))
+        })?;
+        suppressions.add(&text).map_err(|error| CliError::new(exit::BAD_CAPTURE, format!("{file}: {error}")))?;
+    }
+    Ok(suppressions)
+}
+
 /// Writes the list, then decides.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
     let path = &args.capture;
     let symbols = args.sources.symbols();
     let (sources, symbols) = (args.sources.wanted(), Some(&symbols));
     let options = profile::Options { pid: args.pid, sources, symbols, ..profile::Options::default() };
+    let suppressions = suppressions(args)?;
     let (output, mut input, profile) = opened(path, &args.output, Some(&args.span), &options)?;
     input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.pid);
-    let found = Leaks::of(&profile);
-    let options = leaks::Options { limit: (args.limit > 0).then_some(args.limit), all: args.all };
+    let mut found = Leaks::of(&profile, &suppressions);
+    // Without events there is nothing to judge by.
+    if !args.no_verdicts && !input.capture.run.aggregate {
+        let mut bar = Bar::default();
+        let judging = Judging { span: profile.span, newest: args.ignore_newest };
+        let judged = found.judge(&input.capture, &profile, judging, &mut |progress| bar.show(progress));
+        bar.clear();
+        judged.map_err(|error| capture_error(path, &error))?;
+    }
+    let limit = (args.limit > 0).then_some(args.limit);
+    let options = leaks::Options { limit, all: args.all, newest: args.ignore_newest };
     output.write(|out, style| match args.json {
-        true => leaks::write_json(&context, &profile, &found, &options, out),
+        true => leaks::write_json(&context, &profile, &found, &suppressions, &options, out),
         false => leaks::write_text(&context, &profile, &found, &options, style, out),
     })?;
     let left = if args.all { found.total } else { found.of_origin(Origin::Program) };

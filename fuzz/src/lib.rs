@@ -12,6 +12,7 @@ pub mod words;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod recording;
 
+use heaptide_analyze::suppressions::Suppressions;
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::leaks::Leaks;
 use heaptide_analyze::profile::{Metric, Options, Profile};
@@ -124,7 +125,7 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
     if options.pid.is_some() {
         written(|out| svg::write(&context, profile, Metric::Peak, within, true, out));
     }
-    let found = Leaks::of(profile);
+    let found = Leaks::of(profile, &Suppressions::builtin());
     for all in [false, true] {
         let list = leaks::Options { limit: Some(20), all };
         written(|out| leaks::write_text(&context, profile, &found, &list, style, out));

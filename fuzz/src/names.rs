@@ -1,6 +1,7 @@
 //! Texts as names of everything that has one, and what the reports make of them: in the page and the picture no markup is
 //! of them, in text no character steers a terminal.
 
+use heaptide_analyze::suppressions::Suppressions;
 use heaptide_analyze::Capture;
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::leaks::Leaks;
@@ -256,7 +257,7 @@ pub fn names_stay_text(input: &[u8]) {
     let outline = tree::Options { metric: Metric::Peak, temporary_within: 1, least_percent: 0.0, all_frames: true };
     check_plain("tree", &text_of(|out| tree::write_text(&context, &profile, &outline, style, out)));
     check_plain("folded", &text_of(|out| folded::write(&profile, Metric::Peak, true, out)));
-    let found = Leaks::of(&profile);
+    let found = Leaks::of(&profile, &Suppressions::builtin());
     let list = leaks::Options { limit: None, all: true };
     check_plain("leaks", &text_of(|out| leaks::write_text(&context, &profile, &found, &list, style, out)));
     check_plain("stats", &text_of(|out| stats::write_text(&context, &profile, None, style, out)));

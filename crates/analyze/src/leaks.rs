@@ -4,10 +4,17 @@
 //! no leak of the user's, and is told apart here, not hidden.
 
 use crate::call_tree::NodeId;
+use crate::error::CaptureError;
 use crate::frames::{Frame, FrameKind};
+use crate::histories::{Histories, NO_GROUP};
+use crate::instants::Span;
 use crate::profile::{Metric, Profile};
+use crate::reader::{Capture, Progress};
 use crate::sites::base_name;
+use crate::suppressions::Suppressions;
+use crate::verdict::{Judgement, judge};
 use heaptide_format::capture::summary::Amount;
+use heaptide_format::ids::Nanos;
 use rustc_hash::FxHashMap;
 
 /// Who left a block alive.
@@ -101,7 +108,7 @@ pub(crate) fn runtime_start(name: &str) -> Option<&'static str> {
 }
 
 /// Blocks of one stack or site.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Leak {
     /// The stack's innermost node; for a site one of its nodes.
     pub node: NodeId,
@@ -109,10 +116,26 @@ pub struct Leak {
     pub amount: Amount,
     /// Whose.
     pub origin: Origin,
+    /// Of a site, if it was judged.
+    pub judged: Option<Judged>,
+}
+
+/// What a site's live bytes over time say of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// The verdict and what it rests on.
+    pub judgement: Judgement,
+    /// Bytes a second by which it grew while it was looked at.
+    pub bytes_per_second: f64,
+    /// Bytes for each thousand events of the run by which it grew.
+    pub bytes_per_1000_events: f64,
+    /// The least live bytes in each part of the run ([`crate::histories::INTERVALS`] to its very end), until the last program
+    /// ended.
+    pub curve: Vec<u64>,
 }
 
 /// All that was live at the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Leaks {
     /// By stack, the largest first.
     pub stacks: Vec<Leak>,
@@ -120,39 +143,125 @@ pub struct Leaks {
     pub sites: Vec<Leak>,
     /// Everything.
     pub total: Amount,
+    /// What was left out, by pattern of the suppressions: its place among them.
+    pub suppressed: Vec<(usize, Amount)>,
+    /// Nanoseconds of a part of the curves; 0: nothing was judged.
+    pub step: Nanos,
     by_origin: [Amount; 4],
 }
 
+/// How sites are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Judging {
+    /// The part of the run that the profile is of.
+    pub span: Span,
+    /// This part of it, from 0 to 1, is left out at its end: what is new may still be released.
+    pub newest: f64,
+}
+
+/// Most sites that are judged, the largest: what a leak of any size is among.
+const MOST_JUDGED: usize = 2000;
+/// The collector's clock goes in steps of a millisecond or so: a shorter run says nothing.
+const SHORTEST: Nanos = Nanos(100_000_000);
+
 impl Leaks {
-    /// Of a profile.
-    pub fn of(profile: &Profile) -> Self {
-        let mut stacks = Vec::new();
+    /// Of a profile, without what is suppressed.
+    pub fn of(profile: &Profile, suppressions: &Suppressions) -> Self {
+        let mut leaks = Self { total: profile.total.of(Metric::Leaked), ..Self::default() };
         let mut sites: FxHashMap<(u32, Origin), Leak> = FxHashMap::default();
-        let mut by_origin = [Amount::default(); 4];
         let (all_sites, origins) = (profile.sites(), Origin::of_nodes(profile));
+        let left_out = suppressions.of_nodes(profile);
+        let mut suppressed = vec![Amount::default(); suppressions.patterns().len()];
         for (node, amount) in profile.nodes().zip(profile.own(Metric::Leaked)) {
             // A block of no bytes is a block.
             if amount.count == 0 && amount.bytes == 0 {
                 continue;
             }
+            if let Some(pattern) = left_out[node.index()] {
+                suppressed[pattern] += amount;
+                continue;
+            }
             let origin = origins[node.index()];
-            stacks.push(Leak { node, amount, origin });
-            by_origin[origin as usize] += amount;
+            leaks.stacks.push(Leak { node, amount, origin, judged: None });
+            leaks.by_origin[origin as usize] += amount;
             let site = all_sites[node.index()];
             let frame = profile.tree.nodes()[site.index()].frame;
-            let leak = sites.entry((frame, origin)).or_insert(Leak { node: site, amount: Amount::default(), origin });
-            leak.amount += amount;
+            let leak = Leak { node: site, amount: Amount::default(), origin, judged: None };
+            sites.entry((frame, origin)).or_insert(leak).amount += amount;
         }
         let without_frame = if profile.python { Origin::Interpreter } else { Origin::Program };
-        by_origin[without_frame as usize] += profile.bare.of(Metric::Leaked);
-        let mut sites: Vec<Leak> = sites.into_values().collect();
-        for leaks in [&mut stacks, &mut sites] {
+        leaks.by_origin[without_frame as usize] += profile.bare.of(Metric::Leaked);
+        leaks.suppressed = suppressed.into_iter().enumerate().filter(|(_, amount)| amount.count > 0).collect();
+        leaks.sites = sites.into_values().collect();
+        for leaks in [&mut leaks.stacks, &mut leaks.sites] {
             leaks.sort_by_key(|leak| (std::cmp::Reverse((leak.amount.bytes, leak.amount.count)), leak.node));
         }
-        Self { stacks, sites, total: profile.total.of(Metric::Leaked), by_origin }
+        leaks
     }
 
-    /// What this one left, stacks without any frame included.
+    /// Judges the largest sites by how their live bytes went over the run, which costs a replay of its events. A run of less
+    /// than a tenth of a second is not judged.
+    ///
+    /// # Errors
+    /// As [`Capture::replay`].
+    pub fn judge(
+        &mut self,
+        capture: &Capture,
+        profile: &Profile,
+        judging: Judging,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), CaptureError> {
+        let duration = capture.account.totals.duration;
+        let (from, to) = match judging.span {
+            Span::Whole => (Nanos(0), duration),
+            Span::At(_) => return Ok(()),
+            Span::Between(from, to) => (from.time(duration), to.time(duration)),
+        };
+        if to.0.saturating_sub(from.0) < SHORTEST.0 {
+            return Ok(());
+        }
+        let judged = &mut self.sites[..];
+        let most = judged.len().min(MOST_JUDGED);
+        let judged = &mut judged[..most];
+        let key = |leak: &Leak| (profile.tree.nodes()[leak.node.index()].frame, leak.origin);
+        let groups: FxHashMap<(u32, Origin), u32> = judged.iter().map(key).zip(0u32..).collect();
+        let (all_sites, origins) = (profile.sites(), Origin::of_nodes(profile));
+        let group_of = |node: &NodeId| {
+            let frame = profile.tree.nodes()[all_sites[node.index()].index()].frame;
+            groups.get(&(frame, origins[node.index()])).copied()
+        };
+        let group_of: Vec<u32> =
+            profile.places.iter().map(|place| place.as_ref().and_then(group_of).unwrap_or(NO_GROUP)).collect();
+        let histories = Histories::new(&group_of, judged.len(), from, to);
+        let replayed = capture.replay(judging.span, 0, histories, progress)?;
+        let (histories, parts, step) = replayed.watch.finish();
+        let events = capture.account.totals.events.max(1) as f64;
+        let seconds_of_run = duration.seconds();
+        for (leak, history) in judged.iter_mut().zip(&histories) {
+            let judgement = judge(history, parts, judging.newest);
+            let seconds = judgement.parts as f64 * step.seconds();
+            let bytes_per_second = judgement.growth as f64 / seconds;
+            leak.judged = Some(Judged {
+                judgement,
+                bytes_per_second,
+                bytes_per_1000_events: bytes_per_second * seconds_of_run / events * 1000.0,
+                curve: history.intervals[..parts].iter().map(|interval| interval.least).collect(),
+            });
+        }
+        self.step = step;
+        Ok(())
+    }
+
+    /// The sites that grow, the fastest first. None before they were judged.
+    pub fn growing(&self) -> Vec<&Leak> {
+        let rate = |leak: &Leak| leak.judged.as_ref().map_or(0.0, |judged| judged.bytes_per_second);
+        let is_leak = |leak: &&Leak| leak.judged.as_ref().is_some_and(|judged| judged.judgement.verdict.is_leak());
+        let mut growing: Vec<&Leak> = self.sites.iter().filter(is_leak).collect();
+        growing.sort_by(|a, b| rate(b).total_cmp(&rate(a)).then(a.node.cmp(&b.node)));
+        growing
+    }
+
+    /// What this one left, stacks without any frame included, what is suppressed not.
     pub fn of_origin(&self, origin: Origin) -> Amount {
         self.by_origin[origin as usize]
     }
@@ -183,7 +292,7 @@ mod tests {
             (&[&cache], 1_000_000),                // the standard library by itself
             (&[&main, &numpy, &libc], 10_000_000), // a library called by the program
         ]);
-        let leaks = Leaks::of(&profile);
+        let leaks = Leaks::of(&profile, &Suppressions::default());
         assert_eq!(leaks.of_origin(Origin::Program).bytes, 10_100_101);
         assert_eq!(leaks.of_origin(Origin::Import).bytes, 1_010);
         assert_eq!(leaks.of_origin(Origin::Interpreter).bytes, 1_010_000);
@@ -196,6 +305,6 @@ mod tests {
     fn all_of_a_native_program_is_its_own() {
         let profile =
             crate::profile::Profile { python: false, ..profile(&[(&[&native("strdup", "/lib/libc.so.6")], 7)]) };
-        assert_eq!(Leaks::of(&profile).of_origin(Origin::Program).bytes, 7);
+        assert_eq!(Leaks::of(&profile, &Suppressions::default()).of_origin(Origin::Program).bytes, 7);
     }
 }

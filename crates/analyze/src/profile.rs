@@ -116,6 +116,8 @@ pub struct Profile {
     pub in_python: Vec<bool>,
     /// What the reader has to know of the names, one sentence each.
     pub notes: Vec<String>,
+    /// The node of each stack of the capture, by its number; `None` for stacks without frames and those of no interest.
+    pub places: Vec<Option<NodeId>>,
 }
 
 impl Profile {
@@ -227,7 +229,7 @@ impl Profile {
             }
             profile.total += row.amounts;
         }
-        Self { frames: frames.distinct, notes: frames.notes, tree, ..profile }
+        Self { frames: frames.distinct, notes: frames.notes, tree, places, ..profile }
     }
 
     /// The same without the frames of this kind: what they hold and whom they call is their nearest other caller's,
@@ -237,6 +239,7 @@ impl Profile {
             tree: CallTree::default(),
             own: Vec::with_capacity(self.own.len()),
             in_python: Vec::with_capacity(self.in_python.len()),
+            places: Vec::new(),
             ..self.clone()
         };
         // Callers stand before callees, so theirs are known.

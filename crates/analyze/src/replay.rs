@@ -13,8 +13,7 @@ use heaptide_format::capture::summary::Amount;
 use heaptide_format::capture::{ReadError, varint};
 use heaptide_format::ids::{ImageIndex, Nanos, Slot, StackId, ThreadIndex};
 
-/// What somebody wants to know of blocks beside the account. Only of blocks that are heap. A reallocation is a block that
-/// goes and one that comes.
+/// What somebody wants to know of blocks beside the account. Only of blocks that are heap.
 pub trait Watch {
     /// A stack of an image that allocates for the first time; rows are numbered from 0 in this order.
     fn row(&mut self, _row: RowId, _image: ImageIndex, _stack: StackId) {}
@@ -28,6 +27,15 @@ pub trait Watch {
     fn came(&mut self, _row: RowId, _bytes: u64, _live: u64) {}
     /// A block, or with `blocks` 0 a part of one, was released; `live` bytes of all images then.
     fn went(&mut self, _row: RowId, _bytes: u64, _blocks: u64, _born: Born, _live: u64) {}
+    /// A block was reallocated: one goes and one comes, at once.
+    fn reallocated(&mut self, old: (RowId, u64, Born), new: (RowId, u64), live: u64) {
+        self.went(old.0, old.1, 1, old.2, live);
+        self.came(new.0, new.1, live);
+    }
+    /// The code of this program has ended, after what it leaked was told; its interpreter, if any, is torn down.
+    fn program_ended(&mut self, _image: ImageIndex) {}
+    /// This image is no more, after what it left was told.
+    fn image_ended(&mut self, _image: ImageIndex) {}
     /// A block was live when its program ended, so it leaked.
     fn leaked(&mut self, _row: RowId, _bytes: u64, _born: Born) {}
     /// A block was live at the very end of its image, or of the window.
@@ -55,6 +63,15 @@ impl<W: Watch> Watch for Option<W> {
     }
     fn went(&mut self, row: RowId, bytes: u64, blocks: u64, born: Born, live: u64) {
         self.iter_mut().for_each(|watch| watch.went(row, bytes, blocks, born, live));
+    }
+    fn reallocated(&mut self, old: (RowId, u64, Born), new: (RowId, u64), live: u64) {
+        self.iter_mut().for_each(|watch| watch.reallocated(old, new, live));
+    }
+    fn program_ended(&mut self, image: ImageIndex) {
+        self.iter_mut().for_each(|watch| watch.program_ended(image));
+    }
+    fn image_ended(&mut self, image: ImageIndex) {
+        self.iter_mut().for_each(|watch| watch.image_ended(image));
     }
     fn leaked(&mut self, row: RowId, bytes: u64, born: Born) {
         self.iter_mut().for_each(|watch| watch.leaked(row, bytes, born));
@@ -363,8 +380,7 @@ impl<W: Watch> Replay<W> {
                     false => (thread, self.note_allocation(slot, thread)),
                 };
                 self.put(slot, image, block);
-                self.tell_went(old, old.size(), 1);
-                self.tell_came(block);
+                self.tell_reallocated(old, block);
             }
             Event::Shrunk { slot, bytes } => {
                 let Some(mut block) = self.take(image, slot) else { return };
@@ -400,9 +416,26 @@ impl<W: Watch> Replay<W> {
         self.watch.went(block.row, bytes, blocks, block.born, self.tally.live().bytes);
     }
 
+    #[inline]
+    fn tell_reallocated(&mut self, old: Block, new: Block) {
+        match (old.allocator().is_heap(), new.allocator().is_heap()) {
+            (true, true) if self.stage == Stage::Within => {
+                if old.is_old() {
+                    self.tally.old_gone(old.row, Amount { bytes: old.size(), count: 1 });
+                }
+                let live = self.tally.live().bytes;
+                self.watch.reallocated((old.row, old.size(), old.born), (new.row, new.size()), live);
+            }
+            _ => {
+                self.tell_went(old, old.size(), 1);
+                self.tell_came(new);
+            }
+        }
+    }
+
     /// Tells of what the program of this image leaves, unless it has been told.
-    fn tell_leaked(&mut self, image: ImageIndex) {
-        let Some(image) = self.images.get_mut(image.index()) else { return };
+    fn tell_leaked(&mut self, index: ImageIndex) {
+        let Some(image) = self.images.get_mut(index.index()) else { return };
         if std::mem::replace(&mut image.program_ended, true) || self.stage != Stage::Within {
             return;
         }
@@ -410,13 +443,15 @@ impl<W: Watch> Replay<W> {
         for block in live.filter(|block| block.allocator().is_heap()) {
             self.watch.leaked(block.row, block.size(), block.born);
         }
+        self.watch.program_ended(index);
     }
 
-    fn tell_left(&mut self, image: ImageIndex) {
-        let Some(image) = self.images.get(image.index()).filter(|_| self.stage == Stage::Within) else { return };
+    fn tell_left(&mut self, index: ImageIndex) {
+        let Some(image) = self.images.get(index.index()).filter(|_| self.stage == Stage::Within) else { return };
         for block in image.blocks.iter().filter(|block| !block.is_none() && block.allocator().is_heap()) {
             self.watch.left(block.row, block.size(), block.born);
         }
+        self.watch.image_ended(index);
     }
 
     /// Takes the block out of its slot; counts it if there is none.

@@ -2,6 +2,7 @@
 
 use crate::support::recording::Recording;
 use heaptide_analyze::profile::{Metric, Options, Profile};
+use heaptide_analyze::suppressions::Suppressions;
 use heaptide_analyze::{Capture, CaptureError};
 use heaptide_format::allocator::Allocator;
 use heaptide_format::capture::{
@@ -253,7 +254,7 @@ proptest! {
         file.extend_from_slice(&header::trailer(last));
         if let Ok(capture) = Capture::from_bytes(file) {
             let profile = Profile::of(&capture, &Options::default(), &mut |_| {}).unwrap();
-            heaptide_analyze::leaks::Leaks::of(&profile);
+            heaptide_analyze::leaks::Leaks::of(&profile, &Suppressions::builtin());
             heaptide_analyze::sites::by_group(&profile, Metric::Peak, heaptide_analyze::sites::By::Module);
             heaptide_analyze::tree::outline(&profile, Metric::Peak, 1);
         }

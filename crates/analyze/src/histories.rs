@@ -1,0 +1,223 @@
+//! How the live bytes of groups of stacks went, and when what they left was born: what leaks are judged by.
+
+use crate::replay::{Born, Watch};
+use crate::tally::RowId;
+use heaptide_format::capture::summary::Amount;
+use heaptide_format::ids::{ImageIndex, Nanos, StackId};
+
+/// Parts that a run is divided into, of equal length.
+pub const INTERVALS: usize = 200;
+
+/// No group: not looked at.
+pub const NO_GROUP: u32 = u32::MAX;
+
+/// Live bytes of a group during one part of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interval {
+    /// The least.
+    pub least: u64,
+    /// The most.
+    pub most: u64,
+}
+
+/// What a group did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Its live bytes in each part of the run.
+    pub intervals: Vec<Interval>,
+    /// What of it leaked, by the part of the run in which it was allocated.
+    pub born: Vec<Amount>,
+    /// Blocks that were ever allocated.
+    pub allocated: u64,
+    /// Blocks that were released while the programs ran.
+    pub freed: u64,
+    /// Those of them in each part of the run.
+    pub freed_in: Vec<u32>,
+    pub(crate) live: Amount,
+}
+
+/// Follows groups of stacks through a run or a window of it.
+#[derive(Debug)]
+pub struct Histories<'g> {
+    /// By stack: its group or [`NO_GROUP`].
+    group_of: &'g [u32],
+    groups: Vec<History>,
+    rows: Vec<RowState>,
+    /// By image: whether its own code has ended. What it releases since is its interpreter's tearing down.
+    over: Vec<bool>,
+    /// By image: whether it has allocated.
+    met: Vec<bool>,
+    from: Nanos,
+    /// Nanoseconds of a part; at least 1.
+    step: u64,
+    part: usize,
+    end: Nanos,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RowState {
+    group: u32,
+    image: ImageIndex,
+    live: Amount,
+}
+
+impl<'g> Histories<'g> {
+    /// Of this number of groups, from one time to another; `group_of` says for each stack, by its number, which it is in.
+    pub fn new(group_of: &'g [u32], groups: usize, from: Nanos, to: Nanos) -> Self {
+        let history = History {
+            born: vec![Amount::default(); INTERVALS],
+            intervals: vec![Interval::default()],
+            freed_in: vec![0; INTERVALS],
+            ..History::default()
+        };
+        Self {
+            group_of,
+            groups: vec![history; groups],
+            rows: Vec::new(),
+            over: Vec::new(),
+            met: Vec::new(),
+            from,
+            step: (to.0.saturating_sub(from.0) / INTERVALS as u64).max(1),
+            part: 0,
+            end: from,
+        }
+    }
+
+    /// The histories of all groups, the parts of the run until the last program ended, and how long a part is.
+    pub fn finish(mut self) -> (Vec<History>, usize, Nanos) {
+        self.go_to(INTERVALS - 1);
+        let parts = self.part_of(self.end) + 1;
+        (self.groups, parts, Nanos(self.step))
+    }
+
+    fn part_of(&self, now: Nanos) -> usize {
+        ((now.0.saturating_sub(self.from.0) / self.step) as usize).min(INTERVALS - 1)
+    }
+
+    fn go_to(&mut self, part: usize) {
+        for _ in self.part..part {
+            for group in &mut self.groups {
+                let live = group.live.bytes;
+                group.intervals.push(Interval { least: live, most: live });
+            }
+        }
+        self.part = part.max(self.part);
+    }
+
+    /// The row's group, if it has one and its program runs.
+    #[inline]
+    fn running(&mut self, row: RowId) -> Option<(&mut RowState, &mut History)> {
+        let row = &mut self.rows[row.0 as usize];
+        let group = self.groups.get_mut(row.group as usize)?;
+        (self.over.get(row.image.index()) != Some(&true)).then_some((row, group))
+    }
+}
+
+impl Watch for Histories<'_> {
+    fn row(&mut self, _: RowId, image: ImageIndex, stack: StackId) {
+        let group = self.group_of.get(stack.index()).copied().unwrap_or(NO_GROUP);
+        self.rows.push(RowState { group, image, live: Amount::default() });
+        if self.over.len() <= image.index() {
+            // Those between have not allocated, and may never.
+            self.over.resize(image.index() + 1, true);
+            self.met.resize(image.index() + 1, false);
+        }
+        if !std::mem::replace(&mut self.met[image.index()], true) {
+            self.over[image.index()] = false;
+        }
+    }
+
+    fn was_there(&mut self, row: RowId, bytes: u64) {
+        if let Some((row, group)) = self.running(row) {
+            row.live += Amount { bytes, count: 1 };
+            group.live += Amount { bytes, count: 1 };
+            group.intervals[0] = Interval { least: group.live.bytes, most: group.live.bytes };
+        }
+    }
+
+    fn clock(&mut self, now: Nanos) {
+        let part = self.part_of(now);
+        if part > self.part {
+            self.go_to(part);
+        }
+        if self.over.contains(&false) {
+            self.end = now;
+        }
+    }
+
+    fn came(&mut self, row: RowId, bytes: u64, _live: u64) {
+        if let Some((row, group)) = self.running(row) {
+            row.live += Amount { bytes, count: 1 };
+            group.live += Amount { bytes, count: 1 };
+            group.allocated += 1;
+            if let Some(interval) = group.intervals.last_mut() {
+                interval.most = interval.most.max(group.live.bytes);
+            }
+        }
+    }
+
+    fn went(&mut self, row: RowId, bytes: u64, blocks: u64, _born: Born, _live: u64) {
+        let part = self.part;
+        if let Some((row, group)) = self.running(row) {
+            subtract(&mut row.live, Amount { bytes, count: blocks });
+            subtract(&mut group.live, Amount { bytes, count: blocks });
+            group.freed += blocks;
+            group.freed_in[part] = group.freed_in[part].saturating_add(blocks as u32);
+            if let Some(interval) = group.intervals.last_mut() {
+                interval.least = interval.least.min(group.live.bytes);
+            }
+        }
+    }
+
+    fn reallocated(&mut self, old: (RowId, u64, Born), new: (RowId, u64), live: u64) {
+        let [from, to] = [old.0, new.0].map(|row| self.rows[row.0 as usize].group);
+        if from != to || self.running(old.0).is_none() {
+            self.went(old.0, old.1, 1, old.2, live);
+            return self.came(new.0, new.1, live);
+        }
+        // At no time it had neither.
+        let part = self.part;
+        let (went, came) = (Amount { bytes: old.1, count: 1 }, Amount { bytes: new.1, count: 1 });
+        subtract(&mut self.rows[old.0.0 as usize].live, went);
+        self.rows[new.0.0 as usize].live += came;
+        let Some(group) = self.groups.get_mut(from as usize) else { return };
+        subtract(&mut group.live, went);
+        group.live += came;
+        (group.allocated, group.freed) = (group.allocated + 1, group.freed + 1);
+        group.freed_in[part] = group.freed_in[part].saturating_add(1);
+        if let Some(interval) = group.intervals.last_mut() {
+            interval.least = interval.least.min(group.live.bytes);
+            interval.most = interval.most.max(group.live.bytes);
+        }
+    }
+
+    fn leaked(&mut self, row: RowId, bytes: u64, born: Born) {
+        let part = self.part_of(born.time());
+        if let Some(group) = self.groups.get_mut(self.rows[row.0 as usize].group as usize) {
+            group.born[part] += Amount { bytes, count: 1 };
+        }
+    }
+
+    fn program_ended(&mut self, image: ImageIndex) {
+        if let Some(over) = self.over.get_mut(image.index()) {
+            *over = true;
+        }
+    }
+
+    fn image_ended(&mut self, image: ImageIndex) {
+        for row in self.rows.iter_mut().filter(|row| row.image == image) {
+            let held = std::mem::take(&mut row.live);
+            if let Some(group) = self.groups.get_mut(row.group as usize) {
+                subtract(&mut group.live, held);
+                if let Some(interval) = group.intervals.last_mut() {
+                    interval.least = interval.least.min(group.live.bytes);
+                }
+            }
+        }
+    }
+}
+
+fn subtract(amount: &mut Amount, gone: Amount) {
+    amount.bytes = amount.bytes.saturating_sub(gone.bytes);
+    amount.count = amount.count.saturating_sub(gone.count);
+}
