@@ -13,6 +13,7 @@ mod kills;
 mod leak_fixtures;
 #[path = "support/ledger.rs"]
 mod ledger;
+mod marks;
 mod memray;
 mod namespaces;
 #[path = "support/native.rs"]

@@ -8,6 +8,10 @@ pub const EXCEEDED: u8 = 3;
 pub const BAD_CAPTURE: u8 = 65;
 /// The capture is not there, or a directory. As `EX_NOINPUT`.
 pub const NO_INPUT: u8 = 66;
+/// The process is not traced, or no longer. As `EX_UNAVAILABLE`.
+pub const UNAVAILABLE: u8 = 69;
+/// The recorder does not answer. As `EX_TEMPFAIL`.
+pub const NO_ANSWER: u8 = 75;
 /// The output exists, or cannot be created. As `EX_CANTCREAT`.
 pub const NO_OUTPUT: u8 = 73;
 /// Reading or writing failed: disk full, for example. As `EX_IOERR`.
@@ -31,7 +35,8 @@ Exit codes of the reports:
   73  the output exists (see --force) or cannot be created
   74  reading or writing failed, for example because the disk is full
   77  permission denied
-`heaptide run` exits as its command does, or with 125 to 127: see `heaptide run --help`.";
+`heaptide run` exits as its command does, or with 125 to 127: see `heaptide run --help`.
+`heaptide mark` has 69 and 75 too: see `heaptide mark --help`.";
 
 /// A message for the user and the status to exit with.
 #[derive(Debug)]

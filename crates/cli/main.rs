@@ -7,6 +7,7 @@ mod exit;
 mod flamegraph;
 mod input;
 mod leaks;
+mod mark;
 mod output;
 mod parse;
 mod run;
@@ -41,6 +42,7 @@ enum Command {
     Tree(tree::Args),
     Leaks(leaks::Args),
     Diff(diff::Args),
+    Mark(mark::Args),
     Stats(stats::Args),
     Parse(parse::Args),
     Symbolize(symbolize::Args),
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Tree(args) => tree::execute(&args),
         Command::Leaks(args) => leaks::execute(&args),
         Command::Diff(args) => diff::execute(&args),
+        Command::Mark(args) => mark::execute(&args),
         Command::Stats(args) => stats::execute(&args),
         Command::Parse(args) => parse::execute(&args),
         Command::Symbolize(args) => symbolize::execute(&args),

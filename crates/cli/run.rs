@@ -1,9 +1,10 @@
 //! `heaptide run`: what was typed → what to record → how it went.
 
 use crate::exit::CliError;
+use crate::threshold::parse_size;
 use clap::Args as ClapArgs;
 use heaptide_format::shared::Unread;
-use heaptide_record::{Options, Outcome, RecordError, TargetError, target};
+use heaptide_record::{Limit, Notice, Options, Outcome, RecordError, TargetError, target};
 use heaptide_report::units::{count, size as bytes};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -25,6 +26,7 @@ Examples:
   heaptide run script.py                 the python3 of the environment runs it
   heaptide run --native -- ./app         from main to malloc
   heaptide run --aggregate -o run.bin -- ./server
+  heaptide run --alert 2GB --alert 4GB -o run.bin -- ./server
 
 Exit status: that of the command (128 + n if it died by signal n), or
   125 if heaptide itself failed before the command ran, 126 if the command cannot be executed or traced,
@@ -54,12 +56,20 @@ pub struct Args {
     /// Keep only the N innermost native frames of each stack
     #[arg(long, value_name = "N", requires = "native", default_value = "4096", hide_default_value = true)]
     native_depth: NonZeroU32,
+    /// Say so on standard error and set a mark when live bytes, or RSS, pass this for the first time; may be given several
+    /// times
+    #[arg(long, value_name = "SIZE", value_parser = limit)]
+    alert: Vec<Limit>,
     /// Trace only the command itself, not the processes it starts
     #[arg(long)]
     no_follow: bool,
     /// The command and its arguments; a lone *.py file is run by python3
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    Ok(Limit { bytes: parse_size(text)?, text: text.trim().to_owned() })
 }
 
 /// Exit status for heaptide's own failures.
@@ -93,19 +103,30 @@ pub fn execute(args: Args) -> Result<u8, CliError> {
         aggregate: args.aggregate,
         max_depth: args.max_depth,
         native_depth: args.native.then_some(args.native_depth),
+        alerts: args.alert,
         version: env!("CARGO_PKG_VERSION").into(),
     };
     let quiet = args.quiet;
-    let mut on_survivors = |living: usize| {
-        if !quiet {
+    let mut on_notice = |notice: Notice| match notice {
+        Notice::Survivors(living) if !quiet => eprintln!(
+            "heaptide: the command has ended, but {living} traced process{} still run{}; recording goes on (Ctrl-C ends it)",
+            if living == 1 { "" } else { "es" },
+            if living == 1 { "s" } else { "" },
+        ),
+        // Asked for by name, so `--quiet` does not mean it.
+        Notice::Alert { limit, is_rss, mark } => {
+            let rss = if mark.rss > 0 { format!(", RSS {}", bytes(mark.rss)) } else { String::new() };
             eprintln!(
-                "heaptide: the command has ended, but {living} traced process{} still run{}; recording goes on (Ctrl-C ends it)",
-                if living == 1 { "" } else { "es" },
-                if living == 1 { "s" } else { "" },
+                "heaptide: alert: {} {limit} at {:.3} s, after {} events: {} live{rss}",
+                if is_rss { "RSS has passed" } else { "live bytes have passed" },
+                mark.time.seconds(),
+                count(mark.event),
+                bytes(mark.live),
             );
         }
+        _ => {}
     };
-    let outcome = match heaptide_record::record(&target, &options, file, &mut on_survivors) {
+    let outcome = match heaptide_record::record(&target, &options, file, &mut on_notice) {
         Ok(outcome) => outcome,
         Err(error) => {
             // An empty capture would only be in the way of the next attempt; a device or a link is left alone.

@@ -9,7 +9,7 @@ use crate::stacks::Node;
 use crate::thread::{Guard, Thread};
 use core::sync::atomic::Ordering;
 use heaptide_format::allocator::Allocator;
-use heaptide_format::wire::{FAILED, RANGE, Reallocator, STAMPED, WIDE, definition, kind, word0};
+use heaptide_format::wire::{BlobKind, FAILED, RANGE, Reallocator, STAMPED, WIDE, definition, kind, word0};
 
 /// An allocation is going to be recorded: what that will need is fetched while the allocator works.
 #[inline(always)]
@@ -47,6 +47,17 @@ pub fn releasing(guard: &mut Guard, address: usize) {
 #[inline(never)]
 fn finalizing(guard: &mut Guard) {
     guard.ring.put([word0(kind::DEFINITION, definition::FINALIZING, 0), 0]);
+}
+
+/// The program sets a mark. No event: the record's own stamp puts it between those of all threads.
+#[cold]
+#[inline(never)]
+pub fn mark(guard: &mut Guard, name: &[u8]) {
+    // If the name cannot be written, tracing has ended, and with it all marks.
+    if guard.ring.put_blob(BlobKind::Mark, &[name]) {
+        let stamp = arch::stamp();
+        guard.ring.put([word0(kind::DEFINITION, definition::MARK, 0), stamp]);
+    }
 }
 
 /// A block is about to be reallocated.

@@ -13,7 +13,7 @@
 //!
 //! The way of an event: [`exports`] (the C symbol) → [`hooks`] (what it means, in which order) → [`events`] (stack and
 //! record) → [`ring`] (shared memory). Beside it: [`thread`] and [`process`] (who writes), [`stacks`], [`python`] and
-//! [`native`] (whose memory it is), [`real`] (the functions that are replaced).
+//! [`native`] (whose memory it is), [`real`] (the functions that are replaced), [`mark`] (what a program may call itself).
 #![no_std]
 
 mod arch;
@@ -21,6 +21,7 @@ mod events;
 mod exports;
 mod hooks;
 mod interpreter_symbols;
+mod mark;
 mod memory;
 mod native;
 mod process;

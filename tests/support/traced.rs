@@ -326,6 +326,13 @@ impl Running {
         assert!(says(&content.0), "{text:?} was not printed by {}, but\n{}", self.command, lossy(&content.0));
     }
 
+    /// The first line that the program prints, when it has.
+    pub fn wait_for_line(&self) -> String {
+        self.wait_for("\n");
+        let content = self.stdout.0.lock().unwrap();
+        lossy(&content.0).lines().next().unwrap_or_default().to_owned()
+    }
+
     /// Sends a signal to heaptide.
     pub fn signal(&self, signal: i32) {
         kill(self.pid(), signal);

@@ -72,6 +72,22 @@ pub struct Tally {
     totals: Totals,
     /// Of a window: what each row had live when it began and has still, by [`RowId`]. Rows beyond its end had nothing.
     old: Vec<Amount>,
+    /// Limits of live bytes that have not been passed, the lowest last.
+    limits: Vec<u64>,
+    /// The lowest of them, or no limit.
+    next_limit: u64,
+    crossings: Vec<Crossing>,
+}
+
+/// Live bytes of all images have passed a limit for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// The limit: live bytes are more than this now.
+    pub limit: u64,
+    /// Events of the run up to here, with the one that did it.
+    pub events: u64,
+    /// Live bytes after it.
+    pub live: u64,
 }
 
 /// What a [`Tally`] comes to in the end.
@@ -104,7 +120,32 @@ impl Tally {
             now: Nanos(0),
             totals: Totals::new(),
             old: Vec::new(),
+            limits: Vec::new(),
+            next_limit: u64::MAX,
+            crossings: Vec::new(),
         }
+    }
+
+    /// Notes from here on where live bytes pass these limits for the first time, in any order.
+    pub fn watch(&mut self, mut limits: Vec<u64>) {
+        limits.sort_unstable_by(|a, b| b.cmp(a));
+        limits.dedup();
+        self.next_limit = limits.last().copied().unwrap_or(u64::MAX);
+        self.limits = limits;
+    }
+
+    /// The crossings since this was asked last, in their order. Costs nothing if there are none.
+    pub fn take_crossings(&mut self) -> Vec<Crossing> {
+        std::mem::take(&mut self.crossings)
+    }
+
+    #[cold]
+    fn cross(&mut self) {
+        let live = self.live.bytes;
+        while let Some(limit) = self.limits.pop_if(|limit| *limit < live) {
+            self.crossings.push(Crossing { limit, events: self.totals.events, live });
+        }
+        self.next_limit = self.limits.last().copied().unwrap_or(u64::MAX);
     }
 
     /// It is now this time; what follows happened at it.
@@ -311,6 +352,10 @@ impl Tally {
             self.totals.peak = self.live;
             self.totals.peak_at = self.now;
             self.generation += 1;
+            // Whoever passes a limit for the first time is at a new peak.
+            if self.live.bytes > self.next_limit {
+                self.cross();
+            }
         }
         self.live_high = self.live_high.max(self.live.bytes);
     }
@@ -474,6 +519,25 @@ mod tests {
         assert_eq!(account.totals.peak, amount(52_345, 2));
         assert_eq!([1, 2, 3].map(|s| row_of(&account, IMAGE, s).at_peak.bytes), [40_000, 12_345, 0]);
         assert_eq!([1, 2, 3].map(|s| row_of(&account, IMAGE, s).leaked.bytes), [0, 12_345, 1_000]);
+    }
+
+    /// 60, 100, 40, 250, 300 live: 100 is passed by the fourth event, as is 200, and 300 never.
+    #[test]
+    fn a_limit_is_passed_once_and_by_one_event() {
+        let mut tally = Tally::new();
+        tally.watch(vec![300, 100, 200, 100]);
+        let a = tally.row(IMAGE, StackId(1));
+        tally.allocated(a, Allocator::Malloc, 60);
+        tally.allocated(a, Allocator::Malloc, 40);
+        tally.freed(a, Allocator::Malloc, 60);
+        assert_eq!(tally.take_crossings(), []);
+        tally.allocated(a, Allocator::Malloc, 210);
+        tally.allocated(a, Allocator::Malloc, 50);
+        let crossing = |limit| Crossing { limit, events: 4, live: 250 };
+        assert_eq!(tally.take_crossings(), [crossing(100), crossing(200)]);
+        tally.freed(a, Allocator::Malloc, 210);
+        tally.allocated(a, Allocator::Malloc, 209);
+        assert_eq!(tally.take_crossings(), []);
     }
 
     /// 100 then 50 freed, then 100 again: twice 100, the first counts.

@@ -2,7 +2,7 @@
 //!
 //! Two halves that share a few names:
 //!
-//! - [`shared`], [`ring`] and [`wire`]: the shared memory between the traced program and the collector. No `std`, no allocation.
+//! - [`shared`], [`ring`], [`wire`] and [`mailbox`]: the shared memory between the traced program and the collector. No `std`, no allocation.
 //! - [`capture`] (feature `capture`): the file, its blocks, its versions, and everything in it.
 //!
 //! Your part: bytes in, bytes out. This crate knows no operating system, opens no file and never panics on any
@@ -14,6 +14,7 @@ pub mod allocator;
 pub mod capture;
 #[cfg(feature = "capture")]
 pub mod ids;
+pub mod mailbox;
 pub mod ring;
 pub mod shared;
 pub mod wire;

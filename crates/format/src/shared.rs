@@ -14,11 +14,12 @@
 //! Who writes what: each field says so. Positions count words since the ring was claimed and never wrap in practice
 //! (2^64 words); the place of a word is `position & (RING_WORDS - 1)`.
 
+use crate::mailbox::Mailbox;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Changes whenever the layout of this memory or of [`crate::wire`] does; shim and collector are built together, so a
 /// difference means that a stale shim was preloaded.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 
 /// First word of the control area: "HEAPTIDE" read as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HEAPTIDE");
@@ -122,6 +123,8 @@ pub struct Control {
     /// Interpreters whose stacks are not read, each once: reason << 16 | version; 0: no further one. See
     /// [`Control::leave_unread`], by which targets write it.
     pub unread_pythons: [AtomicU32; MAX_UNREAD],
+    /// Marks that are to be set by who has no ring. Who writes what is said there.
+    pub mailbox: Mailbox,
 }
 
 /// Most kinds of interpreters whose stacks are not read that a run reports. More are not met in practice.
@@ -220,11 +223,12 @@ mod tests {
 
     /// Shim and collector are separate builds: a field that moves must change LAYOUT.
     #[test]
-    fn layout_5_is_where_it_was() {
+    fn layout_6_is_where_it_was() {
         assert_eq!(core::mem::offset_of!(Control, stopped), 20);
         assert_eq!(core::mem::offset_of!(Control, ring_states), 72);
         assert_eq!(core::mem::offset_of!(Control, forks), 16456);
         assert_eq!(core::mem::offset_of!(Control, unread_pythons), 16460);
+        assert_eq!(core::mem::offset_of!(Control, mailbox), 16528);
         assert_eq!(core::mem::offset_of!(RingHeader, written), 128);
         assert_eq!(core::mem::offset_of!(RingHeader, read), 256);
         assert_eq!(core::mem::offset_of!(RingHeader, waiting), 384);
@@ -251,6 +255,7 @@ mod tests {
             ring_states: [const { AtomicU32::new(0) }; MAX_RINGS],
             forks: AtomicU32::new(0),
             unread_pythons: [const { AtomicU32::new(0) }; MAX_UNREAD],
+            mailbox: Mailbox::new(),
         };
         assert_eq!(control.unread_pythons().count(), 0);
         for _ in 0..20 {

@@ -11,7 +11,7 @@
 //!
 //! | type | record | word 0 | word 1 | further words |
 //! |---|---|---|---|---|
-//! | 0 | definition, `sub` says which | see [`Definition`] | | |
+//! | 0 | definition, `sub` says which; a mark is stamped | see [`Definition`] | | |
 //! | 1 | allocated | address | stack << 32 \| size | size if it is `WIDE` |
 //! | 2 | allocated, stamped | address | stack << 32 \| size | size if it is `WIDE`; stamp |
 //! | 3 | freed | address | | |
@@ -70,6 +70,9 @@ pub mod definition {
     /// Python frames from one with [`ENTRY`] up to the next belongs where the native frame with [`EVALUATION`] stands, the
     /// innermost run to the innermost such frame. No node has it as its parent.
     pub const PAIR_NODE: u64 = 4;
+    /// The blob before it, a [`super::BlobKind::Mark`], is the name of a mark, which is set here. Word 0: nothing. Word 1: stamp,
+    /// in processes with one thread too.
+    pub const MARK: u64 = 16;
 
     /// In word 1 of a Python node, if native stacks are recorded: C called this frame.
     pub const ENTRY: u64 = 1 << 62;
@@ -91,6 +94,8 @@ pub enum BlobKind {
     Module = 2,
     /// The name of the writing thread as it is about to end, to the end. Before, the collector reads it from /proc.
     ThreadName = 3,
+    /// The name of a mark, to the end: any bytes but 0. The record that follows sets it.
+    Mark = 16,
 }
 
 impl BlobKind {
@@ -101,6 +106,7 @@ impl BlobKind {
             1 => Self::Image,
             2 => Self::Module,
             3 => Self::ThreadName,
+            16 => Self::Mark,
             _ => return None,
         })
     }

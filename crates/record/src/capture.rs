@@ -3,7 +3,7 @@
 use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::events::{Event, EventBlock, KeyframeImage};
 use heaptide_format::capture::{
-    Definitions, Footer, IndexEntry, RunInfo, Sample, Samples, UnseenAllocators, encode_meta, header,
+    Definitions, Footer, IndexEntry, Mark, Marks, RunInfo, Sample, Samples, UnseenAllocators, encode_meta, header,
 };
 use heaptide_format::ids::{Nanos, ThreadIndex};
 use std::fs::File;
@@ -179,6 +179,15 @@ impl CaptureWriter {
             return Ok(());
         }
         self.block(BlockKind::UnseenAllocators, self.began, &encode_meta(unseen))
+    }
+
+    /// Writes marks; in aggregated captures too. Their places are counts of events, so that what is not written yet may
+    /// come behind them.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn marks(&mut self, marks: Vec<Mark>) -> io::Result<()> {
+        self.block(BlockKind::Marks, self.began, &encode_meta(&Marks { marks }))
     }
 
     fn flush_samples(&mut self) -> io::Result<()> {

@@ -90,6 +90,8 @@ pub struct Ring {
     pub codes: Vec<CodeObject>,
     /// The part of a blob that has come.
     pub blob: Vec<u8>,
+    /// The name of a mark that is about to be set.
+    pub mark: Option<Vec<u8>>,
     /// A reallocation that has begun.
     pub pending: Pending,
     /// The thread's last allocations.
@@ -116,6 +118,7 @@ impl Ring {
             stacks: Stacks::default(),
             codes: Vec::new(),
             blob: Vec::new(),
+            mark: None,
             pending: Pending::None,
             recent: Recent::default(),
             name: String::new(),

@@ -5,11 +5,11 @@
 //! published before the other's stamp was taken, so both are there or the later one is held back.
 
 use crate::image::Ring;
-use heaptide_format::wire::{RANGE, STAMPED, WIDE, kind, kind_of, sub_of};
+use heaptide_format::wire::{RANGE, STAMPED, WIDE, definition, kind, kind_of, sub_of};
 
 /// Words of the record at the start of `words`; `None` if they end inside it. Blob parts are measured too.
 pub fn length(words: &[u64]) -> Option<usize> {
-    use heaptide_format::wire::{blob_parts, definition};
+    use heaptide_format::wire::blob_parts;
     let first = *words.first()?;
     let is_wide = || words.get(1).map(|word| usize::from(*word as u32 == WIDE));
     let stamped = usize::from(sub_of(first) & STAMPED != 0);
@@ -34,6 +34,7 @@ pub fn stamp(record: &[u64]) -> Option<u64> {
     let first = *record.first()?;
     let stamped = match kind_of(first) {
         kind::ALLOCATED_STAMPED | kind::FREED_STAMPED => true,
+        kind::DEFINITION => sub_of(first) == definition::MARK,
         kind::REALLOC_BEGIN | kind::REALLOC_END | kind::UNMAPPED => sub_of(first) & STAMPED != 0,
         _ => false,
     };
@@ -50,12 +51,12 @@ pub fn next_stamp(ring: &Ring) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heaptide_format::wire::{BlobKind, blob_word, definition, word0};
+    use heaptide_format::wire::{BlobKind, blob_word, word0};
 
     #[test]
     fn every_record_is_as_long_as_its_type_says() {
         let wide = u64::from(WIDE);
-        let cases: [(&[u64], usize, Option<u64>); 9] = [
+        let cases: [(&[u64], usize, Option<u64>); 10] = [
             (&[word0(kind::ALLOCATED, 0, 16), 5], 2, None),
             (&[word0(kind::ALLOCATED, 0, 16), wide, 1 << 40], 3, None),
             (&[word0(kind::ALLOCATED_STAMPED, 0, 16), wide, 1 << 40, 9], 4, Some(9)),
@@ -65,6 +66,7 @@ mod tests {
             (&[word0(kind::REALLOC_END, STAMPED, 16), 5, 6], 3, Some(6)),
             (&[word0(kind::UNMAPPED, 0, 4096), 4096], 2, None),
             (&[word0(kind::DEFINITION, definition::PYTHON_NODE, 3), 4], 2, None),
+            (&[word0(kind::DEFINITION, definition::MARK, 0), 4], 2, Some(4)),
         ];
         for (words, expected, expected_stamp) in cases {
             assert_eq!(length(words), Some(expected), "{words:x?}");

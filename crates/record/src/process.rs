@@ -53,7 +53,7 @@ pub fn which_ended(processes: &[&Watched]) -> Vec<bool> {
 }
 
 /// Whether there is no such process, or but a zombie. False if `/proc` cannot be asked (no descriptor is left).
-fn is_gone(pid: u32) -> bool {
+pub(crate) fn is_gone(pid: u32) -> bool {
     match fs::read(format!("/proc/{pid}/stat")) {
         Ok(text) => fields(&text).is_some_and(|fields| matches!(fields[0].as_str(), "Z" | "X")),
         Err(error) => error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH),

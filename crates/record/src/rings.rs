@@ -195,7 +195,7 @@ fn ordinary_file() -> Option<(File, usize)> {
     files.next()
 }
 
-fn map(file: &File, offset: usize, bytes: usize) -> io::Result<NonNull<u8>> {
+pub(crate) fn map(file: &File, offset: usize, bytes: usize) -> io::Result<NonNull<u8>> {
     // SAFETY: the kernel chooses unused addresses.
     let address = unsafe {
         libc::mmap(
@@ -224,6 +224,12 @@ pub fn take(header: &'static RingHeader, written: u64, words: &mut Vec<u64>) {
 fn wake(word: &std::sync::atomic::AtomicU32) {
     // SAFETY: the kernel uses the address of a live word as a key.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Has the collector look at once, as a target does whose ring is full.
+pub(crate) fn ring_doorbell(control: &Control) {
+    control.doorbell.fetch_add(1, Ordering::SeqCst);
+    wake(&control.doorbell);
 }
 
 /// Sleeps until a target rings the doorbell (counted up from `seen`) or the time is over.

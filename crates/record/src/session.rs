@@ -3,6 +3,7 @@
 
 mod blobs;
 mod images;
+mod marks;
 #[cfg(any(test, feature = "nonsense"))]
 #[doc(hidden)]
 pub mod nonsense;
@@ -21,7 +22,7 @@ use heaptide_analyze::tally::Tally;
 use heaptide_analyze::timeline::Timeline;
 use heaptide_format::capture::definitions::Definitions;
 use heaptide_format::capture::events::Event;
-use heaptide_format::capture::{Footer, RunInfo, Totals, UnseenAllocators};
+use heaptide_format::capture::{Footer, Mark, RunInfo, Totals, UnseenAllocators};
 use heaptide_format::ids::Nanos;
 use heaptide_format::shared::{PATH_VARIABLE, RING_WORDS, Unread, option, ring_state};
 use rustc_hash::FxHashMap;
@@ -56,8 +57,19 @@ pub struct Options {
     /// Record whole native stacks, of so many frames at most, the innermost ones. `None`: only the innermost, where there
     /// are no Python frames.
     pub native_depth: Option<std::num::NonZeroU32>,
+    /// Limits of live and of resident bytes, each of which is told and marked when it is passed for the first time.
+    pub alerts: Vec<Limit>,
     /// Version of heaptide, for the capture.
     pub version: String,
+}
+
+/// An amount of memory that is not to be passed without a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// More bytes than this pass it.
+    pub bytes: u64,
+    /// As it was typed, for the name of the mark.
+    pub text: String,
 }
 
 /// What came of it.
@@ -111,20 +123,32 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Called once if traced processes outlive the command, with their number.
-pub type OnSurvivors<'a> = &'a mut dyn FnMut(usize);
+/// What is told while a recording goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// So many traced processes outlive the command, which has ended. Told once.
+    Survivors(usize),
+    /// A limit was passed.
+    Alert {
+        /// The limit, as it was typed.
+        limit: String,
+        /// RSS has passed it, as sampled; else live bytes have.
+        is_rss: bool,
+        /// Where; its name is the alert's.
+        mark: Mark,
+    },
+}
+
+/// Called with what is to be told.
+pub type OnNotice<'a> = &'a mut dyn FnMut(Notice);
 
 /// Runs the target and records it to `file`, until it and all traced children have ended (or, after the command has
 /// ended, the user interrupts).
 ///
 /// # Errors
 /// See [`RecordError`]. Once the target runs, nothing is an error any more: it must not be disturbed.
-pub fn record(
-    target: &Target,
-    options: &Options,
-    file: File,
-    on_survivors: OnSurvivors<'_>,
-) -> Result<Outcome, RecordError> {
+pub fn record(target: &Target, options: &Options, file: File, on_notice: OnNotice<'_>) -> Result<Outcome, RecordError> {
     if !std::path::Path::new("/proc/self/stat").exists() {
         return Err(RecordError::NoProc);
     }
@@ -150,10 +174,11 @@ pub fn record(
     };
     let writer = CaptureWriter::new(file, &run).map_err(RecordError::Capture)?;
     let signals = Signals::new().map_err(RecordError::Prepare)?;
-    let session = Session::new(shared, writer);
+    let mut session = Session::new(shared, writer);
+    session.watch_limits(&options.alerts);
     let child = start(target, options, &session.shared, &signals)
         .map_err(|error| RecordError::Start { program: target.program.display().to_string(), error })?;
-    Ok(session.run(child, &signals, on_survivors))
+    Ok(session.run(child, &signals, on_notice))
 }
 
 fn start(target: &Target, options: &Options, shared: &Shared, signals: &Signals) -> io::Result<Child> {
@@ -204,6 +229,7 @@ struct Session {
     /// Events that were published and never read.
     lost: u64,
     unseen: Unseen,
+    marks: marks::Marking,
 }
 
 impl Session {
@@ -227,10 +253,11 @@ impl Session {
             inconsistent: 0,
             lost: 0,
             unseen,
+            marks: marks::Marking::default(),
         }
     }
 
-    fn run(mut self, mut child: Child, signals: &Signals, on_survivors: OnSurvivors<'_>) -> Outcome {
+    fn run(mut self, mut child: Child, signals: &Signals, on_notice: OnNotice<'_>) -> Outcome {
         let main = Watched::new(child.id());
         let mut status = None;
         let mut told = false;
@@ -252,10 +279,11 @@ impl Session {
                 self.chores();
                 next_chores = now + CHORES_NANOS;
             }
+            self.marks.take_notices().into_iter().for_each(&mut *on_notice);
             while let Some(received) = signals.next() {
                 if status.is_some() && !matches!(received.signal, libc::SIGUSR1 | libc::SIGUSR2) {
                     // The command has ended: what is sent now is meant for us.
-                    return self.finish(status.unwrap_or_default());
+                    return self.finish(status.unwrap_or_default(), on_notice);
                 }
                 if !received.from_terminal {
                     main.signal(received.signal);
@@ -281,7 +309,7 @@ impl Session {
                     }
                     if living > 0 && !told {
                         told = true;
-                        on_survivors(living);
+                        on_notice(Notice::Survivors(living));
                     }
                 }
                 idle_rounds = if words == 0 { (idle_rounds + 1).min(8) } else { 0 };
@@ -294,7 +322,7 @@ impl Session {
                 idle_rounds = 0;
             }
         }
-        self.finish(status.unwrap_or_default())
+        self.finish(status.unwrap_or_default(), on_notice)
     }
 
     /// Whether a child was forked that has not announced itself.
@@ -310,6 +338,8 @@ impl Session {
 
     /// Takes what is in the rings and reads what is due. Gives the number of words.
     fn round(&mut self) -> usize {
+        // Before the stamp: what was published before somebody outside set a mark is read before it is set.
+        self.take_letters();
         let due = rings::stamp(self.shared.control());
         self.shared.control().heartbeat.fetch_add(1, Ordering::Relaxed);
         self.now = Nanos(self.elapsed());
@@ -331,6 +361,7 @@ impl Session {
         } else if self.rings.iter().any(|ring| !ring.is_empty()) {
             self.read_all(due);
         }
+        self.set_marks();
         for index in released {
             // If its image has ended meanwhile, the ring was freed with it, and may be another thread's by now.
             if self.shared.state(index) == ring_state::RELEASED && self.rings.get(index).is_some_and(Ring::is_empty) {
@@ -419,6 +450,7 @@ impl Session {
         self.shim_bytes = self.shim_bytes.max(own);
         let resident = resident.saturating_sub(own);
         self.peak_rss = self.peak_rss.max(resident);
+        self.rss_is(resident);
         let sample = self.tally.sample(self.now, resident);
         self.write(|writer| writer.sample(sample));
         self.timeline.push(sample);
@@ -461,10 +493,12 @@ impl Session {
         }
     }
 
-    fn finish(mut self, status: std::process::ExitStatus) -> Outcome {
+    fn finish(mut self, status: std::process::ExitStatus, on_notice: OnNotice<'_>) -> Outcome {
         self.shared.control().stopped.store(1, Ordering::Release);
         self.round();
         self.sample();
+        self.write_marks();
+        self.marks.take_notices().into_iter().for_each(on_notice);
         self.flush();
         let unseen = std::mem::take(&mut self.unseen).finish();
         self.write(|writer| writer.unseen(&unseen));

@@ -10,6 +10,7 @@ pub mod folded;
 pub mod html;
 pub mod json;
 pub mod leaks;
+pub mod marks;
 pub mod page;
 pub mod parse;
 pub mod processes;

@@ -2,6 +2,7 @@
 
 use crate::context::{Context, Style, place_and_source};
 use crate::json::{self, Head, JsonAmount, JsonFrame};
+use crate::marks::{self, JsonMark};
 use crate::processes;
 use crate::table::Table;
 use crate::units::{count, share, size, time, visible};
@@ -63,6 +64,7 @@ pub fn write_text(
         writeln!(out, "\n{}", style.bold("Processes"))?;
         processes::write_text(context, limit, style, out)?;
     }
+    marks::write_text(context.capture, style, out)?;
     unseen::write_text(context.capture, &images_of(context), limit, style, out)?;
     writeln!(out, "\n{}", style.bold("The tracer"))?;
     write_tracer(totals, out)
@@ -189,6 +191,7 @@ struct Report<'a> {
     sites: Vec<JsonSite<'a>>,
     modules: Vec<JsonModule<'a>>,
     processes: Vec<processes::JsonProcess<'a>>,
+    marks: Vec<JsonMark<'a>>,
     unseen_allocators: JsonUnseen<'a>,
     tracer: Tracer,
     timeline: Vec<Point>,
@@ -303,6 +306,7 @@ pub fn write_json(
             .map(|(module, amount)| JsonModule { module, amount: (*amount).into() })
             .collect(),
         processes: processes::list(context),
+        marks: marks::list(capture),
         unseen_allocators: JsonUnseen::new(capture, &images_of(context)),
         tracer: tracer(totals),
         timeline: capture

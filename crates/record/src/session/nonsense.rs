@@ -68,7 +68,7 @@ impl Rings {
             words.for_each(|word| write(header, word));
             session.round();
         }
-        session.finish(ExitStatus::default());
+        session.finish(ExitStatus::default(), &mut |_| {});
         Ok(())
     }
 }

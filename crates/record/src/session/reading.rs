@@ -10,6 +10,7 @@ use crate::stacks::Node;
 use crate::{heap, merge};
 use heaptide_analyze::tally::Tally;
 use heaptide_format::allocator::Allocator;
+use heaptide_format::capture::MarkOrigin;
 use heaptide_format::capture::definitions::FrameDef;
 use heaptide_format::capture::events::Event;
 use heaptide_format::ids::ImageIndex;
@@ -237,6 +238,14 @@ impl Session {
                     Ok(())
                 });
             }
+            definition::MARK => match self.rings[index].mark.take() {
+                Some(name) => {
+                    let image = self.images[image].index;
+                    self.set_mark(&name, MarkOrigin::Program, Some(image));
+                }
+                // A damaged ring: a mark without a name before it.
+                None => self.inconsistent += 1,
+            },
             _ => self.inconsistent += 1,
         }
     }
@@ -258,6 +267,7 @@ impl Session {
                 let name = String::from_utf8_lossy(blob).into_owned();
                 self.rings[index].rename(name, &mut self.dictionary);
             }
+            BlobKind::Mark => self.rings[index].mark = Some(blob.to_vec()),
             // Read before by `read_announcement`.
             BlobKind::Image => {}
         }
