@@ -9,6 +9,10 @@ use std::process::Command;
 #[allow(dead_code, reason = "the shim uses the rest")]
 mod offsets;
 
+#[path = "../shim/src/python/collection.rs"]
+#[allow(dead_code, reason = "the shim uses the rest")]
+mod collection;
+
 #[path = "../shim/src/python/tasks/layout.rs"]
 mod layout;
 
@@ -115,6 +119,14 @@ fn check(printed: &str, minor: u32) {
     }
     for (name, value) in &expected {
         assert_eq!(values.get(name), Some(value), "{name} of 3.{minor}; the headers say\n{printed}");
+    }
+    if let Some(layout) = collection::of_version(row.version) {
+        expected.extend([
+            ("runtime_main", or_none(layout.runtime_main)),
+            ("gc_enabled", number(layout.enabled)),
+            ("gc_collections", number(layout.collections)),
+            ("gc_collecting", number(layout.collections + collection::COLLECTING)),
+        ]);
     }
     // Nothing that is printed goes unused, but for the names of versions that have two and the owner of those without.
     let unused = values.keys().filter(|name| expected.iter().all(|(known, _)| known != *name));

@@ -31,7 +31,7 @@ pub fn allocated(guard: &mut Guard, allocator: Allocator, address: usize, size: 
 /// A block is about to be released.
 #[inline(always)]
 pub fn releasing(guard: &mut Guard, address: usize) {
-    if python::begins_to_finalize() {
+    while python::begins_to_finalize() {
         finalizing(guard);
     }
     let written = if guard.is_one_of_many() {
@@ -121,13 +121,20 @@ fn put_block(guard: &mut Guard, word: u64, size: usize, stack: Node, stamped: bo
     count(guard, written);
 }
 
+/// After so many events something is looked at that changes seldom.
+const NOW_AND_THEN: u64 = 1024;
+
 #[inline(always)]
 fn count(guard: &mut Guard, written: bool) {
     if written {
         let events = &guard.ring.header().events;
         // Only this thread writes it: no need for an atomic addition. Released, so that whoever sees the number sees that
         // so many were published.
-        events.store(events.load(Ordering::Relaxed) + 1, Ordering::Release);
+        let number = events.load(Ordering::Relaxed) + 1;
+        events.store(number, Ordering::Release);
+        if number.is_multiple_of(NOW_AND_THEN) {
+            python::look_now_and_then();
+        }
     } else {
         lose(guard);
     }

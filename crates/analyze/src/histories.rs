@@ -31,6 +31,8 @@ pub struct History {
     pub allocated: u64,
     /// Blocks that were released while the programs ran.
     pub freed: u64,
+    /// What leaked and was cyclic garbage: the interpreter's last collection released it. It is not in `born`.
+    pub garbage: Amount,
     /// Those of them in each part of the run.
     pub freed_in: Vec<u32>,
     pub(crate) live: Amount,
@@ -47,12 +49,25 @@ pub struct Histories<'g> {
     over: Vec<bool>,
     /// By image: whether it has allocated.
     met: Vec<bool>,
+    /// By image whose interpreter collects garbage at its end: what that has released until now.
+    since: Vec<Option<Vec<Gone>>>,
     from: Nanos,
     /// Nanoseconds of a part; at least 1.
     step: u64,
     part: usize,
     end: Nanos,
 }
+
+/// A block that was released after the end of its program.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    group: u32,
+    bytes: u64,
+    part: u16,
+}
+
+/// More garbage than this is not looked at: a program that leaves so much to its end.
+const MOST_GARBAGE: usize = 4 << 20;
 
 #[derive(Clone, Copy, Debug)]
 struct RowState {
@@ -76,6 +91,7 @@ impl<'g> Histories<'g> {
             rows: Vec::new(),
             over: Vec::new(),
             met: Vec::new(),
+            since: Vec::new(),
             from,
             step: (to.0.saturating_sub(from.0) / INTERVALS as u64).max(1),
             part: 0,
@@ -156,8 +172,21 @@ impl Watch for Histories<'_> {
         }
     }
 
-    fn went(&mut self, row: RowId, bytes: u64, blocks: u64, _born: Born, _live: u64) {
+    fn went(&mut self, row: RowId, bytes: u64, blocks: u64, born: Born, _live: u64) {
         let part = self.part;
+        let RowState { group, image, .. } = self.rows[row.0 as usize];
+        if self.over.get(image.index()) == Some(&true) && group != NO_GROUP {
+            let part = self.part_of(born.time()) as u16;
+            // What came since its end was not leaked.
+            let is_leaked = born.time() <= self.end;
+            if let Some(Some(since)) = self.since.get_mut(image.index())
+                && is_leaked
+                && since.len() < MOST_GARBAGE
+            {
+                since.push(Gone { group, bytes, part });
+            }
+            return;
+        }
         if let Some((row, group)) = self.running(row) {
             subtract(&mut row.live, Amount { bytes, count: blocks });
             subtract(&mut group.live, Amount { bytes, count: blocks });
@@ -204,7 +233,31 @@ impl Watch for Histories<'_> {
         }
     }
 
+    fn collects(&mut self, image: ImageIndex) {
+        if self.since.len() <= image.index() {
+            self.since.resize(image.index() + 1, None);
+        }
+        self.since[image.index()] = Some(Vec::new());
+    }
+
+    fn collected(&mut self, image: ImageIndex) {
+        let Some(garbage) = self.since.get_mut(image.index()).and_then(Option::take) else { return };
+        for Gone { group, bytes, part } in garbage {
+            let Some(group) = self.groups.get_mut(group as usize) else { continue };
+            let block = Amount { bytes, count: 1 };
+            // A block that came and went since was not leaked.
+            let born = &mut group.born[part as usize];
+            if born.count > 0 && born.bytes >= bytes {
+                subtract(born, block);
+                group.garbage += block;
+            }
+        }
+    }
+
     fn image_ended(&mut self, image: ImageIndex) {
+        if let Some(since) = self.since.get_mut(image.index()) {
+            *since = None;
+        }
         for row in self.rows.iter_mut().filter(|row| row.image == image) {
             let held = std::mem::take(&mut row.live);
             if let Some(group) = self.groups.get_mut(row.group as usize) {

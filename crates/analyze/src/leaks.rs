@@ -6,7 +6,7 @@
 use crate::call_tree::NodeId;
 use crate::error::CaptureError;
 use crate::frames::{Frame, FrameKind};
-use crate::histories::{Histories, NO_GROUP};
+use crate::histories::{Histories, History, NO_GROUP};
 use crate::instants::Span;
 use crate::profile::{Metric, Profile};
 use crate::reader::{Capture, Progress};
@@ -129,6 +129,8 @@ pub struct Judged {
     pub bytes_per_second: f64,
     /// Bytes for each thousand events of the run by which it grew.
     pub bytes_per_1000_events: f64,
+    /// What of it was cyclic garbage: nobody held it, the interpreter's last collection released it.
+    pub garbage: Amount,
     /// The least live bytes in each part of the run ([`crate::histories::INTERVALS`] to its very end), until the last program
     /// ended.
     pub curve: Vec<u64>,
@@ -237,12 +239,15 @@ impl Leaks {
         let (histories, parts, step) = replayed.watch.finish();
         let events = capture.account.totals.events.max(1) as f64;
         let seconds_of_run = duration.seconds();
+        let first = |history: &History| history.intervals.iter().position(|interval| interval.most > 0);
+        let began = histories.iter().filter_map(first).min().unwrap_or(0);
         for (leak, history) in judged.iter_mut().zip(&histories) {
-            let judgement = judge(history, parts, judging.newest);
+            let judgement = judge(history, parts, judging.newest, began);
             let seconds = judgement.parts as f64 * step.seconds();
             let bytes_per_second = judgement.growth as f64 / seconds;
             leak.judged = Some(Judged {
                 judgement,
+                garbage: history.garbage,
                 bytes_per_second,
                 bytes_per_1000_events: bytes_per_second * seconds_of_run / events * 1000.0,
                 curve: history.intervals[..parts].iter().map(|interval| interval.least).collect(),

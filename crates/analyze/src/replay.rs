@@ -34,6 +34,10 @@ pub trait Watch {
     }
     /// The code of this program has ended, after what it leaked was told; its interpreter, if any, is torn down.
     fn program_ended(&mut self, _image: ImageIndex) {}
+    /// The last collection of cyclic garbage of this image's interpreter begins.
+    fn collects(&mut self, _image: ImageIndex) {}
+    /// It is over: what of the leaked was released between was garbage.
+    fn collected(&mut self, _image: ImageIndex) {}
     /// This image is no more, after what it left was told.
     fn image_ended(&mut self, _image: ImageIndex) {}
     /// A block was live when its program ended, so it leaked.
@@ -69,6 +73,12 @@ impl<W: Watch> Watch for Option<W> {
     }
     fn program_ended(&mut self, image: ImageIndex) {
         self.iter_mut().for_each(|watch| watch.program_ended(image));
+    }
+    fn collects(&mut self, image: ImageIndex) {
+        self.iter_mut().for_each(|watch| watch.collects(image));
+    }
+    fn collected(&mut self, image: ImageIndex) {
+        self.iter_mut().for_each(|watch| watch.collected(image));
     }
     fn image_ended(&mut self, image: ImageIndex) {
         self.iter_mut().for_each(|watch| watch.image_ended(image));
@@ -136,7 +146,8 @@ struct ImageBlocks {
     slots: SlotTable,
     /// By slot.
     blocks: Vec<Block>,
-    program_ended: bool,
+    /// Times that the end of its program was told: the second and third time its interpreter collects garbage.
+    program_endings: u8,
 }
 
 /// A live block, or [`Block::NONE`].
@@ -261,7 +272,17 @@ impl<W: Watch> Replay<W> {
                 }
                 Event::ProgramEnded(image) => {
                     names.image(image).ok_or_else(|| undefined("a process"))?;
-                    self.tell_leaked(image);
+                    match self.images.get_mut(image.index()) {
+                        Some(state) if state.program_endings > 0 => {
+                            state.program_endings = state.program_endings.saturating_add(1);
+                            match state.program_endings {
+                                2 if self.stage == Stage::Within => self.watch.collects(image),
+                                3 if self.stage == Stage::Within => self.watch.collected(image),
+                                _ => {}
+                            }
+                        }
+                        _ => self.tell_leaked(image),
+                    }
                     self.tally.program_ended(image);
                 }
                 Event::FreedUnknown => self.tally.freed_unknown(),
@@ -436,7 +457,9 @@ impl<W: Watch> Replay<W> {
     /// Tells of what the program of this image leaves, unless it has been told.
     fn tell_leaked(&mut self, index: ImageIndex) {
         let Some(image) = self.images.get_mut(index.index()) else { return };
-        if std::mem::replace(&mut image.program_ended, true) || self.stage != Stage::Within {
+        let is_told = image.program_endings > 0;
+        image.program_endings = image.program_endings.max(1);
+        if is_told || self.stage != Stage::Within {
             return;
         }
         let live = image.blocks.iter().filter(|block| !block.is_none() && !block.is_old());

@@ -64,7 +64,8 @@ pub mod definition {
     pub const NATIVE_NODE: u64 = 1;
     /// A part of a blob. Word 0: `last << 48 | blob kind << 40 | length in bytes`; the bytes follow, padded to words.
     pub const BLOB: u64 = 2;
-    /// The interpreter begins to finalize: the program's own code has ended. Two words, both without content.
+    /// The interpreter begins to finalize: the program's own code has ended. A second one says that the interpreter's last
+    /// collection of cyclic garbage has begun, a third one that it is over. Two words, both without content.
     pub const FINALIZING: u64 = 3;
     /// A node with the native and the Python stack of one instant. Word 0: native node. Word 1: Python node. The run of
     /// Python frames from one with [`ENTRY`] up to the next belongs where the native frame with [`EVALUATION`] stands, the

@@ -207,6 +207,7 @@ struct JsonJudged<'a> {
     score: u8,
     bytes_per_second: f64,
     bytes_per_1000_events: f64,
+    garbage: JsonAmount,
     curve: &'a [u64],
 }
 
@@ -247,6 +248,7 @@ pub fn write_json(
             score: judged.judgement.score,
             bytes_per_second: judged.bytes_per_second,
             bytes_per_1000_events: judged.bytes_per_1000_events,
+            garbage: judged.garbage.into(),
             curve: &judged.curve,
         });
         let frame = profile.frame(leak.node).into();

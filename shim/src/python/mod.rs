@@ -7,6 +7,7 @@
 pub mod allocators;
 mod check;
 mod codes;
+pub mod collection;
 mod debug_hooks;
 pub mod domains;
 mod interpreters;
@@ -19,6 +20,7 @@ mod window;
 use crate::interpreter_symbols::{Symbol, symbol};
 use crate::native::evaluation;
 use crate::process;
+use crate::sys;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use heaptide_format::shared::{Unread, option};
@@ -27,8 +29,10 @@ use offsets::Offsets;
 static OFFSETS: AtomicPtr<Offsets> = AtomicPtr::new(core::ptr::null_mut());
 static VERSION: AtomicU32 = AtomicU32::new(0);
 static NEVER: AtomicUsize = AtomicUsize::new(0);
-/// The interpreter's word that says that it finalizes; [`NEVER`] without interpreter, and after it has said so.
+/// The interpreter's word that says that it finalizes; [`NEVER`] without interpreter, and when that is of no interest any more.
 static FINALIZING: AtomicPtr<AtomicUsize> = AtomicPtr::new(core::ptr::from_ref(&NEVER).cast_mut());
+/// It has been told that the interpreter finalizes.
+static FINALIZES: AtomicBool = AtomicBool::new(false);
 static VERIFY: AtomicBool = AtomicBool::new(false);
 static JOINS_NATIVE: AtomicBool = AtomicBool::new(false);
 /// The function that gives the calling thread's state: [`first_thread_state`] until the first stack has been checked,
@@ -156,19 +160,44 @@ fn read_version() -> Option<u16> {
     Some(number()? << 8 | number()?)
 }
 
-/// True once, when the interpreter has begun to finalize: the program's own code has ended, and what it still holds is
-/// about to be torn down. Asked at each release, because that is what a teardown begins with.
+/// True when the interpreter has begun to finalize: the program's own code has ended, and what it still holds is about to be
+/// torn down. True a second and a third time when the interpreter's last collection of cyclic garbage has begun and when it is
+/// over, if it releases anything and that can be told. Asked at each release until it is false, because releases are what
+/// a teardown begins with.
 #[inline(always)]
 pub fn begins_to_finalize() -> bool {
     // SAFETY: the interpreter's own word, which lives as long as the process, or `NEVER`.
     let finalizing = unsafe { &*FINALIZING.load(Ordering::Relaxed) };
-    finalizing.load(Ordering::Relaxed) != 0 && forget_finalizing()
+    finalizing.load(Ordering::Relaxed) != 0 && goes_on_to_finalize()
+}
+
+/// What is looked at now and then while the program runs.
+#[cold]
+pub fn look_now_and_then() {
+    // SAFETY: as above.
+    let finalizing = unsafe { &*FINALIZING.load(Ordering::Relaxed) };
+    if is_present()
+        && finalizing.load(Ordering::Relaxed) == 0
+        && let Some(runtime) = symbol(Symbol::_PyRuntime)
+    {
+        collection::look(runtime, version(), sys::read_word);
+    }
 }
 
 #[cold]
-fn forget_finalizing() -> bool {
+fn goes_on_to_finalize() -> bool {
     let never = core::ptr::from_ref(&NEVER).cast_mut();
-    FINALIZING.swap(never, Ordering::Relaxed) != never
+    if !FINALIZES.swap(true, Ordering::Relaxed) {
+        if !symbol(Symbol::_PyRuntime).is_some_and(|runtime| collection::begin(runtime, version())) {
+            FINALIZING.store(never, Ordering::Relaxed);
+        }
+        return true;
+    }
+    let told = collection::goes_on();
+    if collection::is_over() {
+        FINALIZING.store(never, Ordering::Relaxed);
+    }
+    told
 }
 
 /// Whether every stack is to be read twice, see [`option::VERIFY`].

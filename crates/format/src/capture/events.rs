@@ -78,7 +78,9 @@ pub enum Event {
     FreedUnknown,
     /// The image ended; all its blocks went with it.
     ImageEnded(ImageIndex),
-    /// The image's own code has ended and its interpreter begins to finalize: what is live now is what it leaked.
+    /// The image's own code has ended and its interpreter begins to finalize: what is live now is what it leaked. A second and
+    /// a third one of an image say that the interpreter's last collection of cyclic garbage has begun and is over: what was
+    /// released between is such garbage.
     ProgramEnded(ImageIndex),
 }
 
