@@ -242,6 +242,24 @@ class Printer:
                 time_ns=b.integer, event=b.integer, live=b.integer, rss=b.integer)):
             self.print_record({"record": "mark", "offset": offset, **mark})
 
+    def memory_maps(self, b, offset):
+        parts = ("Requested", "Slack", "Kept", "PythonArenas", "Inherited", "Anonymous", "Objects", "Files", "Shared",
+                 "Stacks", "Tracer")
+
+        def reason():
+            number = b.integer()
+            return {"Mark": b.integer()} if number == 1 else ("Highest", None, "Last")[number]
+
+        def process():
+            return b.structure(
+                image=b.integer, rss=b.integer, pss=b.integer, swapped=b.integer, live=b.integer, blocks=b.integer,
+                arenas=b.integer, by_page=b.boolean,
+                parts=lambda: b.sequence(lambda: [parts[b.integer()], b.integer()]))
+
+        for look in b.sequence(lambda: b.structure(
+                reason=reason, time_ns=b.integer, event=b.integer, processes=lambda: b.sequence(process))):
+            self.print_record({"record": "look", "offset": offset, **look})
+
     def footer(self, b, offset):
         index = b.sequence(lambda: b.structure(kind=b.u8, offset=b.integer, first_event=b.integer, time_ns=b.integer,
                                                live=b.integer))
@@ -311,6 +329,8 @@ def read_capture(content, print_record):
             printer.unseen_allocators(b, offset)
         elif kind == 9:
             printer.marks(b, offset)
+        elif kind == 11:
+            printer.memory_maps(b, offset)
         else:
             print_record({"record": "unknown", "offset": offset})
         offset += 16 + stored_length

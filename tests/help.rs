@@ -6,9 +6,21 @@ use std::path::Path;
 #[test]
 fn help_is_as_it_was() {
     let scratch = Scratch::new();
-    for command in
-        ["", "run", "flamegraph", "summary", "tree", "leaks", "diff", "mark", "stats", "parse", "symbolize", "strip"]
-    {
+    for command in [
+        "",
+        "run",
+        "flamegraph",
+        "summary",
+        "tree",
+        "leaks",
+        "diff",
+        "mark",
+        "rss",
+        "stats",
+        "parse",
+        "symbolize",
+        "strip",
+    ] {
         let help = scratch.heaptide(&format!("{command} --help")).succeeds().stdout();
         let name = if command.is_empty() { "heaptide" } else { command };
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/help-{name}.txt"));

@@ -33,6 +33,7 @@ mod python_stacks;
 mod qualified_names;
 mod recorder;
 mod reports;
+mod rss;
 mod strip;
 mod support;
 mod symbols;

@@ -10,6 +10,7 @@ mod leaks;
 mod mark;
 mod output;
 mod parse;
+mod rss;
 mod run;
 mod selection;
 mod span;
@@ -43,6 +44,7 @@ enum Command {
     Leaks(leaks::Args),
     Diff(diff::Args),
     Mark(mark::Args),
+    Rss(rss::Args),
     Stats(stats::Args),
     Parse(parse::Args),
     Symbolize(symbolize::Args),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Leaks(args) => leaks::execute(&args),
         Command::Diff(args) => diff::execute(&args),
         Command::Mark(args) => mark::execute(&args),
+        Command::Rss(args) => rss::execute(&args),
         Command::Stats(args) => stats::execute(&args),
         Command::Parse(args) => parse::execute(&args),
         Command::Symbolize(args) => symbolize::execute(&args),

@@ -10,7 +10,11 @@ const PAGE: usize = 4096;
 /// Fresh zeroed pages, private to this process; `None` if the kernel has none.
 pub fn map(bytes: usize) -> Option<NonNull<u8>> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
-    map_with(bytes, flags, usize::MAX, 0)
+    let pages = map_with(bytes, flags, usize::MAX, 0)?;
+    // No part of the program's core, and told apart from its memory by that.
+    // SAFETY: the advice changes only what is dumped, and these are the shim's own pages.
+    unsafe { syscall(number::MADVISE, [pages.as_ptr() as usize, bytes, libc::MADV_DONTDUMP as usize, 0, 0, 0]) };
+    Some(pages)
 }
 
 /// Lets the kernel use large pages for these, if it has any.

@@ -318,6 +318,7 @@ fn claim_state(state: &'static process::State) -> Option<NonNull<Thread>> {
     let (process, thread_id) = process::ids(state);
     header.pid.store(process, Ordering::Relaxed);
     header.thread.store(thread_id, Ordering::Relaxed);
+    header.stack.store(core::ptr::from_ref(&thread_id) as u64, Ordering::Relaxed);
     thread.claim = header.claims.fetch_add(1, Ordering::Release) + 1;
     control.ring_states[index].store(ring_state::CLAIMED, Ordering::Release);
     thread.report_memory();

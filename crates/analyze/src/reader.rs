@@ -15,10 +15,15 @@ use crate::unseen::Unseen;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::summary::{Footer, IndexEntry, Sample};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, Mark, Marks, NativeNames, ReadError, RunInfo, Samples, Version, decode_meta,
+    BlockKind, BlockRead, Definitions, Look, Mark, Marks, MemoryMaps, NativeNames, ReadError, RunInfo, Samples,
+    Version, decode_meta,
 };
 use heaptide_format::ids::ImageIndex;
 use std::path::Path;
+
+/// Blocks that say more than events do.
+const DEFINING: [BlockKind; 5] =
+    [BlockKind::Run, BlockKind::Definitions, BlockKind::UnseenAllocators, BlockKind::Marks, BlockKind::MemoryMaps];
 
 /// A capture with its answers.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub struct Capture {
     pub unseen: Unseen,
     /// Instants with a name, in the order in which they were set.
     pub marks: Vec<Mark>,
+    /// What resident memory consisted of, at some instants.
+    pub looks: Vec<Look>,
     /// Status of the command, exit code or 128 + signal; `None` if the recording did not see its end.
     pub status: Option<i32>,
     /// Where and why the readable part ends, if that is before the end of the recording.
@@ -134,9 +141,7 @@ impl Capture {
         let footer: Footer = parts.meta(&block)?;
         let mut least = HEADER_BYTES as u64;
         for entry in &footer.index {
-            let wanted = [BlockKind::Run, BlockKind::Definitions, BlockKind::UnseenAllocators, BlockKind::Marks]
-                .iter()
-                .any(|kind| entry.kind == *kind as u8);
+            let wanted = DEFINING.iter().any(|kind| entry.kind == *kind as u8);
             // In order and without overlap, so that an index cannot lead to the same block a million times.
             if entry.offset < least || entry.offset >= offset {
                 return Err(ReadError::BadBlock { offset, what: "an index that is not in order".into() }.into());
@@ -176,9 +181,7 @@ impl Capture {
                     parts.index.push(IndexEntry { kind: kind as u8, offset, first_event, time, live });
                 }
                 match block.kind {
-                    Some(BlockKind::Run | BlockKind::Definitions | BlockKind::UnseenAllocators | BlockKind::Marks) => {
-                        parts.definitions(&block)?;
-                    }
+                    Some(kind) if DEFINING.contains(&kind) => parts.definitions(&block)?,
                     Some(BlockKind::Events) => replay.events(&block.unpack()?, offset, &parts.names)?,
                     Some(BlockKind::Keyframe) => replay.keyframe(&block.unpack()?, offset)?,
                     Some(BlockKind::Samples) => {
@@ -187,7 +190,7 @@ impl Capture {
                     }
                     Some(BlockKind::Footer) => return parts.meta(&block).map(|footer| (block.bytes, Some(footer))),
                     Some(BlockKind::NativeNames) => names.push((parts.native_names(&block), offset)),
-                    None => {}
+                    _ => {}
                 }
                 Ok((block.bytes, None))
             });
@@ -270,6 +273,7 @@ struct Parts {
     timeline: Vec<Sample>,
     unseen: Unseen,
     marks: Vec<Mark>,
+    looks: Vec<Look>,
     status: Option<i32>,
     ends_early: Option<EndsEarly>,
     damaged_names: bool,
@@ -287,6 +291,7 @@ impl Parts {
             timeline: Vec::new(),
             unseen: Unseen::default(),
             marks: Vec::new(),
+            looks: Vec::new(),
             status: None,
             ends_early: None,
             damaged_names: false,
@@ -305,6 +310,7 @@ impl Parts {
             timeline: self.timeline,
             unseen: self.unseen,
             marks: self.marks,
+            looks: self.looks,
             status: self.status,
             ends_early: self.ends_early,
             damaged_names: self.damaged_names,
@@ -317,7 +323,7 @@ impl Parts {
         self.budget.meta(block)
     }
 
-    /// Takes in a block that says more than events do: run, definitions, unseen allocators, marks.
+    /// Takes in a block that says more than events do: run, definitions, unseen allocators, marks, memory maps.
     fn definitions(&mut self, block: &BlockRead<'_>) -> Result<(), CaptureError> {
         match block.kind {
             Some(BlockKind::Run) => self.run = Some(self.meta(block)?),
@@ -332,6 +338,10 @@ impl Parts {
             Some(BlockKind::Marks) => {
                 let more: Marks = self.meta(block)?;
                 self.marks.extend(more.marks);
+            }
+            Some(BlockKind::MemoryMaps) => {
+                let more: MemoryMaps = self.meta(block)?;
+                self.looks.extend(more.looks);
             }
             _ => {
                 let what = "the index calls it definitions, but it is not".into();

@@ -14,8 +14,8 @@ use crate::reader::{EndsEarly, MetadataBudget, Reason, check_header};
 use crate::source::Source;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, Footer, FrameDef, IndexEntry, MAX_BLOCK_BYTES, Marks, NamedCall, NamedFrame,
-    NativeNames, ReadError, RunInfo, UnseenAllocators, block, encode_meta,
+    BlockKind, BlockRead, Definitions, Footer, FrameDef, IndexEntry, MAX_BLOCK_BYTES, Marks, MemoryMaps, NamedCall,
+    NamedFrame, NativeNames, ReadError, RunInfo, UnseenAllocators, block, encode_meta,
 };
 use heaptide_format::ids::{FrameId, ModuleId, StringId};
 pub use pseudonyms::Key;
@@ -237,6 +237,8 @@ impl<'s> Strip<'s> {
                 }
                 encode_meta(&marks)
             }
+            // Numbers alone.
+            Some(BlockKind::MemoryMaps) => encode_meta(&self.budget.meta::<MemoryMaps>(block)?),
             _ => {
                 let mut unseen: UnseenAllocators = self.budget.meta(block)?;
                 for found in &mut unseen.found {

@@ -209,6 +209,8 @@ pub struct RingHeader {
     /// unmapped. Written by the thread, with release, right after each is published: what a kill must not lose. The
     /// collector compares it with what it has read ([`crate::wire::is_event`]).
     pub events: AtomicU64,
+    /// An address on the thread's stack. Written by the thread at its claim.
+    pub stack: AtomicU64,
 }
 
 #[cfg(not(feature = "model"))]

@@ -51,6 +51,12 @@ impl<V: Copy + Default> Blocks<V> {
         places.filter(|place| place.address != 0).map(|place| &place.value)
     }
 
+    /// All of them with their addresses, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+        let places = self.parts.iter().flat_map(|part| &part.places);
+        places.filter(|place| place.address != 0).map(|place| (place.address, &place.value))
+    }
+
     /// Whether the table is too large for a processor's own caches: then [`Self::prefetch`] pays.
     pub fn is_large(&self) -> bool {
         self.parts.iter().map(|part| part.places.len()).sum::<usize>() * size_of::<Place<V>>() > 1 << 20

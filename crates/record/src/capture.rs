@@ -3,7 +3,8 @@
 use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::events::{Event, EventBlock, KeyframeImage};
 use heaptide_format::capture::{
-    Definitions, Footer, IndexEntry, Mark, Marks, RunInfo, Sample, Samples, UnseenAllocators, encode_meta, header,
+    Definitions, Footer, IndexEntry, Mark, Marks, MemoryMaps, RunInfo, Sample, Samples, UnseenAllocators, encode_meta,
+    header,
 };
 use heaptide_format::ids::{Nanos, ThreadIndex};
 use std::fs::File;
@@ -188,6 +189,14 @@ impl CaptureWriter {
     /// What the file says.
     pub fn marks(&mut self, marks: Vec<Mark>) -> io::Result<()> {
         self.block(BlockKind::Marks, self.began, &encode_meta(&Marks { marks }))
+    }
+
+    /// Writes what resident memory consisted of; in aggregated captures too.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn memory_maps(&mut self, maps: &MemoryMaps) -> io::Result<()> {
+        self.block(BlockKind::MemoryMaps, self.began, &encode_meta(maps))
     }
 
     fn flush_samples(&mut self) -> io::Result<()> {

@@ -130,6 +130,20 @@ impl Heap {
         self.len() == 0
     }
 
+    /// Address, size and allocator of each live block that is no mapping, in no order.
+    pub fn live_blocks(&self) -> impl Iterator<Item = (u64, u64, Allocator)> {
+        self.blocks.iter().map(|(address, block)| (address, block.size(), block.allocator()))
+    }
+
+    /// From, to and allocator of each piece of a live mapping, by address, and whether it came with the length of an arena of
+    /// Python's own allocator.
+    pub fn live_pieces(&self) -> impl Iterator<Item = (u64, u64, Allocator, bool)> {
+        self.pieces.iter().filter_map(|(start, piece)| {
+            let mapping = self.mappings.get(&piece.slot.0)?;
+            Some((*start, piece.end, mapping.allocator, mapping.like_an_arena))
+        })
+    }
+
     /// What of the live bytes are mappings.
     pub fn anonymous(&self) -> Anonymous {
         self.anonymous

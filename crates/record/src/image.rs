@@ -43,6 +43,8 @@ pub struct Image {
     pub process: Watched,
     /// Its parent, as in its definition.
     pub parent: Option<ImageIndex>,
+    /// It has a Python interpreter.
+    pub is_python: bool,
     /// It was forked, not executed.
     pub forked: bool,
     /// Its end has been recorded.

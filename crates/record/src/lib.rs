@@ -3,7 +3,7 @@
 //! The way of an event: [`rings`] (words out of shared memory) → [`merge`] (all rings of an image in causal order) →
 //! [`heap`] (which block is meant) → `heaptide_analyze::tally` (live, peak, totals) and [`capture`] (the file).
 //! Beside it: [`dictionary`] (what the numbers stand for), [`lines`] (of Python instructions), [`target`] (what can be traced), [`unseen`] (allocators that
-//! cannot be traced), [`session`] (the loop), [`outside`] (marks set in the recording of another process).
+//! cannot be traced), [`session`] (the loop), [`memory`] (what resident memory consists of), [`outside`] (marks set in the recording of another process).
 //!
 //! Prints nothing and reads no environment: [`session::record`] takes options and gives an outcome.
 
@@ -13,6 +13,7 @@ pub mod dictionary;
 pub mod heap;
 pub mod image;
 pub mod lines;
+mod memory;
 pub mod merge;
 pub mod outside;
 pub mod process;

@@ -3,6 +3,7 @@
 
 mod blobs;
 mod images;
+mod looks;
 mod marks;
 #[cfg(any(test, feature = "nonsense"))]
 #[doc(hidden)]
@@ -230,6 +231,7 @@ struct Session {
     lost: u64,
     unseen: Unseen,
     marks: marks::Marking,
+    looks: looks::Looking,
 }
 
 impl Session {
@@ -254,6 +256,7 @@ impl Session {
             lost: 0,
             unseen,
             marks: marks::Marking::default(),
+            looks: looks::Looking::default(),
         }
     }
 
@@ -454,6 +457,7 @@ impl Session {
         let sample = self.tally.sample(self.now, resident);
         self.write(|writer| writer.sample(sample));
         self.timeline.push(sample);
+        self.look_if_due(resident);
     }
 
     fn flush(&mut self) {
@@ -497,6 +501,7 @@ impl Session {
         self.shared.control().stopped.store(1, Ordering::Release);
         self.round();
         self.sample();
+        self.look_last();
         self.write_marks();
         self.marks.take_notices().into_iter().for_each(on_notice);
         self.flush();

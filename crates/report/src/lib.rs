@@ -14,6 +14,7 @@ pub mod marks;
 pub mod page;
 pub mod parse;
 pub mod processes;
+pub mod rss;
 pub mod stats;
 pub mod summary;
 pub mod svg;

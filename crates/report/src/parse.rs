@@ -79,6 +79,15 @@ impl<'o, W: Write> Printer<'o, W> {
                     )?;
                 }
             }
+            Record::MemoryMaps(maps) => {
+                for look in maps.looks {
+                    self.line(
+                        "look",
+                        fields!["offset": offset, "reason": look.reason, "time_ns": look.time, "event": look.event,
+                        "processes": look.processes],
+                    )?;
+                }
+            }
             Record::Footer(footer) => {
                 self.definitions(offset, footer.definitions)?;
                 for entry in footer.index {

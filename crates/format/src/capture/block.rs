@@ -36,6 +36,8 @@ pub enum BlockKind {
     UnseenAllocators = 8,
     /// [`super::Marks`]: instants that somebody gave a name.
     Marks = 9,
+    /// [`super::MemoryMaps`]: what resident memory consisted of.
+    MemoryMaps = 11,
 }
 
 impl BlockKind {
@@ -50,6 +52,7 @@ impl BlockKind {
             7 => Self::NativeNames,
             8 => Self::UnseenAllocators,
             9 => Self::Marks,
+            11 => Self::MemoryMaps,
             _ => return None,
         })
     }

@@ -98,6 +98,7 @@ impl Session {
             modules: Default::default(),
             process: Watched::new(pid),
             parent,
+            is_python: python != 0,
             forked: announcement.forked,
             ended: false,
         });

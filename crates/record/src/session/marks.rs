@@ -70,6 +70,7 @@ impl Session {
         self.note_crossings();
         if !self.marks.fresh.is_empty() {
             let marks = std::mem::take(&mut self.marks.fresh);
+            self.looks.marks += marks.len() as u32;
             self.write(|writer| writer.marks(marks));
         }
     }
