@@ -19,10 +19,9 @@ const STACK: u8 = 2;
 pub struct Area<'a> {
     /// The mapping.
     pub mapping: &'a Mapping,
-    /// Bytes that blocks on each page were asked for, and those with the allocator's head and rounding. Empty if the
-    /// mapping is too large.
-    requested: Vec<u16>,
-    taken: Vec<u16>,
+    /// Bytes that blocks on each page were asked for, and those with the allocator's head and rounding. Empty as long as
+    /// there are none, and if the mapping is too large.
+    bytes: Vec<[u16; 2]>,
     kinds: Vec<u8>,
     /// The same of the whole mapping.
     all: [u64; 2],
@@ -38,31 +37,34 @@ pub type Parts = [u64; Part::ALL.len()];
 impl<'a> Area<'a> {
     /// Nothing is known of it.
     pub fn new(mapping: &'a Mapping) -> Self {
-        let pages = (mapping.end - mapping.start) / PAGE;
-        let pages = if pages <= MOST_PAGES { pages as usize } else { 0 };
-        Self {
-            mapping,
-            requested: vec![0; pages],
-            taken: vec![0; pages],
-            kinds: vec![0; pages],
-            all: [0; 2],
-            blocks: 0,
-            objects: 0,
+        Self { mapping, bytes: Vec::new(), kinds: Vec::new(), all: [0; 2], blocks: 0, objects: 0 }
+    }
+
+    /// Makes room for what is known of its pages.
+    fn begin(&mut self) {
+        let pages = (self.mapping.end - self.mapping.start) / PAGE;
+        if self.kinds.is_empty() && pages <= MOST_PAGES {
+            self.bytes.resize(pages as usize, [0; 2]);
+            self.kinds.resize(pages as usize, 0);
         }
     }
 
     /// In it are these bytes that the program asked for, for which the allocator took those.
     pub fn add(&mut self, asked: (u64, u64), took: (u64, u64)) {
-        let [requested, taken] = &mut self.all;
-        for ((start, end), counts, all) in [(asked, &mut self.requested, requested), (took, &mut self.taken, taken)] {
-            let start = start.max(self.mapping.start) - self.mapping.start;
-            let end = end.min(self.mapping.end).saturating_sub(self.mapping.start);
-            *all += end.saturating_sub(start);
+        self.begin();
+        let base = self.mapping.start;
+        let inside = |(start, end): (u64, u64)| {
+            let start = start.max(base) - base;
+            (start, end.min(self.mapping.end).saturating_sub(base).max(start))
+        };
+        for (which, (start, end)) in [inside(asked), inside(took)].into_iter().enumerate() {
+            self.all[which] += end - start;
             let mut at = start;
+            // Mostly once.
             while at < end {
-                let next = (at / PAGE + 1) * PAGE;
-                if let Some(count) = counts.get_mut((at / PAGE) as usize) {
-                    *count = count.saturating_add((next.min(end) - at) as u16);
+                let next = end.min((at / PAGE + 1) * PAGE);
+                if let Some(bytes) = self.bytes.get_mut((at / PAGE) as usize) {
+                    bytes[which] = bytes[which].saturating_add((next - at) as u16);
                 }
                 at = next;
             }
@@ -80,6 +82,7 @@ impl<'a> Area<'a> {
     }
 
     fn mark(&mut self, start: u64, end: u64, kind: u8) {
+        self.begin();
         let from = (start.max(self.mapping.start) - self.mapping.start) / PAGE;
         let to = end.min(self.mapping.end).saturating_sub(self.mapping.start).div_ceil(PAGE);
         for page in from..to {
@@ -121,14 +124,14 @@ impl<'a> Area<'a> {
     }
 
     fn by_page(&self, pagemap: &File, rest: Part, parts: &mut Parts) -> bool {
-        if self.requested.is_empty() {
+        if self.bytes.is_empty() {
             return false;
         }
         let mut buffer = [0; 8 * 4096];
         let first = self.mapping.start / PAGE;
         let mut page = 0;
-        while page < self.requested.len() {
-            let wanted = ((self.requested.len() - page) * 8).min(buffer.len());
+        while page < self.bytes.len() {
+            let wanted = ((self.bytes.len() - page) * 8).min(buffer.len());
             if pagemap.read_exact_at(&mut buffer[..wanted], (first + page as u64) * 8).is_err() {
                 return false;
             }
@@ -145,8 +148,9 @@ impl<'a> Area<'a> {
 
     /// A page that is resident.
     fn page(&self, page: usize, rest: Part, parts: &mut Parts) {
-        let requested = u64::from(self.requested[page]).min(PAGE);
-        let taken = u64::from(self.taken[page]).clamp(requested, PAGE);
+        let [requested, taken] = self.bytes[page].map(u64::from);
+        let requested = requested.min(PAGE);
+        let taken = taken.clamp(requested, PAGE);
         let (kind, left) = (self.kinds[page], PAGE - taken);
         parts[Part::Requested as usize] += requested;
         parts[Part::Slack as usize] += taken - requested;

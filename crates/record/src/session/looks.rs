@@ -15,6 +15,9 @@ const PLATEAU: u64 = 200_000_000;
 const RARELY: u64 = 50;
 /// At least, between two looks: a program that is to be looked at in its first tenths of a second grows fast.
 const SOONEST: u64 = 20_000_000;
+/// What may be spent beyond that fiftieth in all, so that a heap that grows fast is seen while it is large: when it has grown
+/// by a quarter since the last look, or has just stopped to grow.
+const CREDIT: u64 = 300_000_000;
 /// Between two looks that nothing has happened for.
 const NOW_AND_THEN: u64 = 1_000_000_000;
 
@@ -23,8 +26,14 @@ const NOW_AND_THEN: u64 = 1_000_000_000;
 pub(super) struct Looking {
     /// The next may be taken then.
     allowed_at: u64,
-    /// When the last was taken.
+    /// When the last was taken, at how many resident bytes, and what it cost.
     last: u64,
+    last_resident: u64,
+    last_cost: u64,
+    /// What all of them cost.
+    spent: u64,
+    /// Resident bytes at the last sample.
+    sampled: u64,
     /// Resident bytes at the last look at the highest.
     highest: u64,
     /// The last mark that was looked at, and all marks so far.
@@ -36,15 +45,27 @@ pub(super) struct Looking {
     latest: Option<Look>,
 }
 
+impl Looking {
+    /// Whether a look that is not due yet is worth the credit. `before` are the resident bytes of the sample before.
+    fn has_credit(&self, now: u64, before: u64) -> bool {
+        let resident = self.sampled;
+        // It costs as much more as there is more.
+        let cost = self.last_cost as f64 * (resident as f64 / self.last_resident.max(1) as f64);
+        let is_worth_it = resident > self.last_resident + self.last_resident / 4 || resident <= before + before / 100;
+        is_worth_it && now >= self.last + SOONEST && self.spent + cost as u64 <= now / RARELY + CREDIT
+    }
+}
+
 impl Session {
     /// So many bytes are resident now: looks, if it is time to.
     pub(super) fn look_if_due(&mut self, resident: u64) {
-        let looks = &self.looks;
         let now = self.now.0;
-        if now < looks.allowed_at {
+        let before = std::mem::replace(&mut self.looks.sampled, resident);
+        let looks = &self.looks;
+        let is_much_higher = resident > looks.highest + looks.highest / MORE;
+        if now < looks.allowed_at && !(is_much_higher && looks.has_credit(now, before)) {
             return;
         }
-        let is_much_higher = resident > looks.highest + looks.highest / MORE;
         let is_high = is_much_higher || (resident > looks.highest && now >= looks.last + PLATEAU);
         let is_marked = looks.marks > looks.marks_seen;
         if !is_high && !is_marked && now < looks.last + NOW_AND_THEN {
@@ -52,8 +73,10 @@ impl Session {
         }
         let began = self.elapsed();
         let look = self.look();
-        self.looks.last = now;
-        self.looks.allowed_at = now + SOONEST.max((self.elapsed() - began) * RARELY);
+        let cost = self.elapsed() - began;
+        self.looks.spent += cost;
+        (self.looks.last, self.looks.last_resident, self.looks.last_cost) = (now, resident, cost);
+        self.looks.allowed_at = now + SOONEST.max(cost * RARELY);
         if look.processes.is_empty() {
             return;
         }
@@ -111,5 +134,29 @@ impl Session {
         }
         processes.sort_unstable_by_key(|process| process.image);
         Look { reason: LookReason::Last, time: self.now, event: self.tally.events(), processes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 100 ms were spent on a look at 1 GB, at 1 s. The regular budget allows the next at 6 s.
+    fn check(now: u64, before: u64, sampled: u64, expected: bool) {
+        let spent = 100_000_000;
+        let (last, last_resident) = (1_000_000_000, 1_000_000_000);
+        let looks = Looking { last, last_resident, last_cost: spent, spent, sampled, ..Looking::default() };
+        assert_eq!(looks.has_credit(now, before), expected, "{now} {before} {sampled}");
+    }
+
+    #[test]
+    fn credit_is_for_what_has_grown_much_or_stopped_to_grow() {
+        check(1_500_000_000, 1_200_000_000, 1_240_000_000, false);
+        check(1_500_000_000, 1_240_000_000, 1_260_000_000, true);
+        check(1_500_000_000, 1_199_000_000, 1_200_000_000, true);
+        check(1_010_000_000, 1_199_000_000, 1_200_000_000, false);
+        // 300 ms would be too much: 400 of 300 and a fiftieth of 1.5 s. At 5 s it is not.
+        check(1_500_000_000, 3_000_000_000, 3_000_000_000, false);
+        check(5_000_000_000, 3_000_000_000, 3_000_000_000, true);
     }
 }
