@@ -1,7 +1,7 @@
 //! `heaptide rss`: programs whose memory is known. That the parts add up to what the kernel says, and each is what it is.
 
 use crate::support::Scratch;
-use crate::traced::{Python, Run, Running, Traced, newest_python};
+use crate::traced::{Python, Run, Running, Traced, announce, newest_python};
 use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -208,6 +208,20 @@ kept = bytearray(80_000_000); time.sleep(0.5); del kept; time.sleep(1.5)";
     assert_eq!((highest["instant"].as_str(), last["instant"].as_str()), (Some("highest"), Some("last")));
     let pid = run.capture().names.images()[0].pid;
     assert_eq!(report(&format!("--pid {pid}"))["rss_bytes"], highest["rss_bytes"]);
+}
+
+/// Nothing is known of the inside of other allocators: what live blocks do not cover is theirs.
+#[test]
+fn another_allocator_keeps_what_it_takes() {
+    let directories = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    let mut places = directories.iter().map(|directory| format!("{directory}/libjemalloc.so.2"));
+    let Some(path) = places.find(|path| std::path::Path::new(path).exists()) else {
+        return announce("skipped: no libjemalloc.so.2 on this machine");
+    };
+    let it = at_rest(Traced::program("resident.c").args(["small"]).env("LD_PRELOAD", path).start());
+    // 24 bytes take 32; what jemalloc holds besides is some megabytes.
+    it.expect("requested", 4_800_000, 100_000).expect("kept", 1_600_000 - 100_000, 8_000_000);
+    assert_eq!((it.part("slack"), it.part("inherited")), (0, 0));
 }
 
 #[test]

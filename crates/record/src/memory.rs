@@ -54,7 +54,7 @@ pub fn look(subject: &Subject<'_>) -> Option<ProcessMemory> {
         return None;
     }
     let mut areas: Vec<Area<'_>> =
-        mappings.iter().filter(|mapping| mapping.rss > 0 && is_private_memory(mapping)).map(Area::new).collect();
+        mappings.iter().filter(|mapping| mapping.rss > 0 && is_private_memory(mapping)).map(area_of).collect();
     let is_glibc = !mappings.iter().any(|mapping| OTHER_ALLOCATORS.iter().any(|name| mapping.name.contains(name)));
     let (live, blocks) = fill(&mut areas, &mappings, subject, is_glibc);
 
@@ -79,6 +79,10 @@ pub fn look(subject: &Subject<'_>) -> Option<ProcessMemory> {
     Some(ProcessMemory { image: subject.image, rss, pss, swapped, live, blocks, arenas, by_page, parts })
 }
 
+fn area_of(mapping: &Mapping) -> Area<'_> {
+    Area::new(mapping, mapping.name == "[heap]" || is_in_heap(mapping))
+}
+
 /// Memory that an allocator or the program may have asked for. `[anon:…]` has been given a name by the program.
 fn is_private_memory(mapping: &Mapping) -> bool {
     let nameless = mapping.name.is_empty() || mapping.name == "[heap]" || mapping.name.starts_with("[anon:");
@@ -89,17 +93,16 @@ fn is_private_memory(mapping: &Mapping) -> bool {
 fn fill(areas: &mut [Area<'_>], mappings: &[Mapping], subject: &Subject<'_>, is_glibc: bool) -> (u64, u64) {
     let (mut live, mut count) = (0u64, 0);
     let mut last = 0;
-    let is_other_heap = |mapping: &Mapping| mapping.name != "[heap]" && !is_in_heap(mapping);
     for (address, size, allocator) in subject.heap.live_blocks() {
         live = live.saturating_add(size);
         count += 1;
         let Some(area) = find(areas, &mut last, address) else { continue };
         let asked = (address, address + size);
-        let is_object = is_of_python(allocator) && size <= MOST_OF_OBJECT && is_other_heap(area.mapping);
+        let is_object = is_of_python(allocator) && size <= MOST_OF_OBJECT && !area.may_be_heap;
         if is_object {
             area.objects += 1;
             area.add(asked, (address, address + size.max(1).next_multiple_of(16)));
-        } else if is_glibc && address % PAGE == 16 && is_other_heap(area.mapping) {
+        } else if is_glibc && address % PAGE == 16 && !area.may_be_heap {
             // A block with pages of its own: a head of two words, and the rest of the last page.
             area.add(asked, (address - 16, (address + size).next_multiple_of(PAGE)));
         } else {

@@ -277,6 +277,7 @@ impl Session {
                 self.end_dead_images();
                 // Many processes take long to ask: at most a tenth of the time goes into it.
                 next_sample = now + SAMPLE_NANOS.max((self.elapsed() - began) * 10);
+                self.look_if_due();
             }
             if now >= next_chores {
                 self.chores();
@@ -457,7 +458,6 @@ impl Session {
         let sample = self.tally.sample(self.now, resident);
         self.write(|writer| writer.sample(sample));
         self.timeline.push(sample);
-        self.look_if_due(resident);
     }
 
     fn flush(&mut self) {

@@ -25,6 +25,8 @@ pub struct Area<'a> {
     kinds: Vec<u8>,
     /// The same of the whole mapping.
     all: [u64; 2],
+    /// It may be a heap of glibc's, by its name or its place.
+    pub may_be_heap: bool,
     /// Blocks of the malloc family that do not have a mapping of their own.
     pub blocks: u64,
     /// Blocks of Python's allocator.
@@ -36,8 +38,8 @@ pub type Parts = [u64; Part::ALL.len()];
 
 impl<'a> Area<'a> {
     /// Nothing is known of it.
-    pub fn new(mapping: &'a Mapping) -> Self {
-        Self { mapping, bytes: Vec::new(), kinds: Vec::new(), all: [0; 2], blocks: 0, objects: 0 }
+    pub fn new(mapping: &'a Mapping, may_be_heap: bool) -> Self {
+        Self { mapping, bytes: Vec::new(), kinds: Vec::new(), all: [0; 2], may_be_heap, blocks: 0, objects: 0 }
     }
 
     /// Makes room for what is known of its pages.
@@ -52,15 +54,27 @@ impl<'a> Area<'a> {
     /// In it are these bytes that the program asked for, for which the allocator took those.
     pub fn add(&mut self, asked: (u64, u64), took: (u64, u64)) {
         self.begin();
-        let base = self.mapping.start;
+        let (base, end) = (self.mapping.start, self.mapping.end);
+        // Most blocks lie on one page.
+        if base <= took.0 && took.0 <= asked.0 && asked.0 < asked.1 && asked.1 <= took.1 && took.1 <= end {
+            let page = (took.0 - base) / PAGE;
+            if (took.1 - 1 - base) / PAGE == page
+                && let Some(bytes) = self.bytes.get_mut(page as usize)
+            {
+                for (which, length) in [asked.1 - asked.0, took.1 - took.0].into_iter().enumerate() {
+                    self.all[which] = self.all[which].saturating_add(length);
+                    bytes[which] = bytes[which].saturating_add(length as u16);
+                }
+                return;
+            }
+        }
         let inside = |(start, end): (u64, u64)| {
             let start = start.max(base) - base;
             (start, end.min(self.mapping.end).saturating_sub(base).max(start))
         };
         for (which, (start, end)) in [inside(asked), inside(took)].into_iter().enumerate() {
-            self.all[which] += end - start;
+            self.all[which] = self.all[which].saturating_add(end - start);
             let mut at = start;
-            // Mostly once.
             while at < end {
                 let next = end.min((at / PAGE + 1) * PAGE);
                 if let Some(bytes) = self.bytes.get_mut((at / PAGE) as usize) {
@@ -169,7 +183,7 @@ mod tests {
 
     fn check(rss_pages: u64, expected: [(Part, u64); 3]) {
         let mapping = Mapping { start: 0x10_0000, end: 0x10_4000, rss: rss_pages * PAGE, ..Mapping::default() };
-        let mut area = Area::new(&mapping);
+        let mut area = Area::new(&mapping, false);
         // 24 bytes that take 32, and 5000 that take 5008, over a page's end.
         area.add((0x10_0010, 0x10_0028), (0x10_0008, 0x10_0028));
         area.add((0x10_0030, 0x10_0030 + 5000), (0x10_0028, 0x10_0028 + 5008));

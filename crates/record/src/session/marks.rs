@@ -104,6 +104,11 @@ impl Session {
         }
     }
 
+    /// Resident bytes as last sampled.
+    pub(super) fn resident(&self) -> u64 {
+        self.marks.rss
+    }
+
     /// Takes the marks out of the mailbox that are to be set at the end of this round, and frees slots whose owners are dead.
     pub(super) fn take_letters(&mut self) {
         let mailbox = &self.shared.control().mailbox;
