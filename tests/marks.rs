@@ -299,7 +299,10 @@ fn what_cannot_be_marked_is_said() {
     fails(4_194_304, 66, "there is no such process; check the number");
     fails(u32::MAX, 66, "there is no such process; check the number");
     fails(0, 66, "there is no such process; check the number");
-    fails(std::process::id(), 69, "is not traced by heaptide; start it with `heaptide run`");
+    let mut untraced = Command::new("sleep").arg("60").env_remove("HEAPTIDE_SHARED").spawn().unwrap();
+    fails(untraced.id(), 69, "is not traced by heaptide; start it with `heaptide run`");
+    untraced.kill().unwrap();
+    untraced.wait().unwrap();
     assert_eq!(Scratch::new().heaptide("mark").code(), Some(2));
     assert_eq!(Scratch::new().heaptide("mark x y").code(), Some(2));
 }
