@@ -242,6 +242,24 @@ class Printer:
                 time_ns=b.integer, event=b.integer, live=b.integer, rss=b.integer)):
             self.print_record({"record": "mark", "offset": offset, **mark})
 
+    def censuses(self, b, offset):
+        reasons = ("Period", "Exit", "Mark", "Peak")
+        holdings = ("Unknown", "Itself", "Index", "Key", "KeyOfType", "IsKey", "Attribute", "Namespace", "Local", "Closure")
+
+        def hop():
+            return b.structure(of_type=b.text, name=b.text, holding=lambda: holdings[b.integer()], label=b.text)
+
+        def grown():
+            return b.structure(name=b.text, new=b.integer, holders=lambda: b.sequence(lambda: b.sequence(hop)),
+                               looked_up=b.integer, stacks=lambda: b.sequence(lambda: [b.integer(), b.integer()]))
+
+        for census in b.sequence(lambda: b.structure(
+                image=b.integer, reason=lambda: reasons[b.integer()], time=b.integer, event=b.integer, live=b.integer,
+                objects=b.integer, bytes=b.integer, cost=b.integer, own_bytes=b.integer, cut=lambda: b.u8() != 0,
+                types=lambda: b.sequence(lambda: b.structure(name=b.text, count=b.integer, bytes=b.integer)),
+                grown=lambda: b.sequence(grown))):
+            self.print_record({"record": "census", "offset": offset, "census": census})
+
     def memory_maps(self, b, offset):
         parts = ("Requested", "Slack", "Kept", "PythonArenas", "Inherited", "Anonymous", "Objects", "Files", "Shared",
                  "Stacks", "Tracer")
@@ -329,6 +347,8 @@ def read_capture(content, print_record):
             printer.unseen_allocators(b, offset)
         elif kind == 9:
             printer.marks(b, offset)
+        elif kind == 10:
+            printer.censuses(b, offset)
         elif kind == 11:
             printer.memory_maps(b, offset)
         else:

@@ -13,6 +13,7 @@ fn help_is_as_it_was() {
         "summary",
         "tree",
         "leaks",
+        "types",
         "diff",
         "mark",
         "rss",

@@ -1,6 +1,7 @@
 //! Tests of the built binary, each kind of hazard in a file of its own.
 
 mod bad_input;
+mod census;
 mod deaths;
 mod debuginfod;
 mod families;

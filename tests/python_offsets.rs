@@ -16,6 +16,10 @@ mod collection;
 #[path = "../shim/src/python/tasks/layout.rs"]
 mod layout;
 
+#[path = "../shim/src/python/census/layout.rs"]
+#[allow(dead_code, reason = "the shim uses the rest")]
+mod census;
+
 #[test]
 fn rows_are_those_of_the_headers() {
     let mut compared = 0;
@@ -47,7 +51,9 @@ fn rows_are_those_of_the_headers() {
         assert!(compiled.status.success(), "{compiler:?}\n{}", String::from_utf8_lossy(&compiled.stderr));
         let printed = String::from_utf8(Command::new(&program).output().unwrap().stdout).unwrap();
         std::fs::remove_file(&program).unwrap();
-        check(&printed, python.minor);
+        let (printed, for_census) = printed.split_once("\n\n").expect("two parts");
+        check(printed, python.minor);
+        check_census(for_census, python.minor);
         compared += 1;
     }
     assert!(compared > 0, "no interpreter has its headers");
@@ -162,5 +168,67 @@ fn locals_are_addresses_or_references_with_a_tag() {
         (0x7F00_1232, 0),
     ] {
         assert_eq!(offsets::local(reference), object, "{reference:#x}");
+    }
+}
+
+/// Compares what a census reads with what the fixture printed.
+fn check_census(printed: &str, minor: u32) {
+    use census::{Generations, InlineValues, LocalNames};
+    let values: HashMap<&str, i64> = printed
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, value)| (name, value.parse().unwrap()))
+        .collect();
+    let row = census::of_version(0x0300 | minor as u16).expect("a row for each version from 3.8 to 3.15");
+    let mut expected = vec![
+        ("thread_next", census::THREAD_NEXT),
+        ("thread_interpreter", census::THREAD_INTERPRETER),
+        ("type_basic_size", census::TYPE_BASIC_SIZE),
+        ("type_item_size", census::TYPE_ITEM_SIZE),
+        ("type_traverse", census::TYPE_TRAVERSE),
+        ("type_members", census::TYPE_MEMBERS),
+        ("type_base", census::TYPE_BASE),
+        ("type_dict", census::TYPE_DICT),
+        ("type_dict_offset", census::TYPE_DICT_OFFSET),
+        ("type_is_gc", census::TYPE_IS_GC),
+        ("type_order", census::TYPE_ORDER),
+        ("type_qualified_name", row.qualified_name),
+        ("type_shared_keys", row.shared_keys),
+        ("descriptor_method", census::DESCRIPTOR_METHOD),
+        ("list_items", census::LIST_ITEMS),
+        ("list_room", census::LIST_ROOM),
+        ("tuple_items", row.tuple_items),
+        ("member_bytes", census::MEMBER_BYTES),
+        ("member_type", census::MEMBER_TYPE),
+        ("member_offset", census::MEMBER_OFFSET),
+        ("function_code", row.function_code),
+        ("function_name", row.function_name),
+        ("function_closure", row.function_closure),
+        ("frame_first_slot", row.frame_slots),
+    ];
+    match row.generations {
+        Generations::Runtime { young, permanent } | Generations::Interpreter { young, permanent } => {
+            // `enabled` is written twelve bytes in front of the lists, up to 3.9.
+            expected.extend([("collector_young", young), ("collector_permanent", permanent)]);
+            expected.push(("collector_enabled", young - 12));
+        }
+        Generations::Shown => assert!(!values.contains_key("collector_young"), "3.{minor}"),
+    }
+    match row.local_names {
+        LocalNames::Apart { locals, cells, free } => {
+            expected.extend([("names_of_locals", locals), ("names_of_cells", cells), ("names_of_free", free)]);
+        }
+        LocalNames::Together { names, count, free } => {
+            expected.extend([("names_of_locals", names), ("count_of_locals", count), ("count_of_free", free)]);
+            expected.extend([("keys_index_bytes", census::KEYS_INDEX_BYTES), ("keys_kind", census::KEYS_KIND)]);
+            expected.extend([("keys_used", census::KEYS_USED), ("keys_index", census::KEYS_INDEX)]);
+            expected.push(("long_head", row.long_head));
+            let behind = matches!(row.inline_values, InlineValues::Behind);
+            expected.push(("values", if behind { 8 } else { 0 }));
+        }
+    }
+    assert_eq!(row.finishing.map(|offset| offset as i64), values.get("pending_finishing").copied(), "3.{minor}");
+    for (name, offset) in expected {
+        assert_eq!(values.get(name).copied(), Some(offset as i64), "3.{minor}: {name}");
     }
 }

@@ -4,6 +4,7 @@
 #   Debian packages     with apt-get, as root or through sudo; without, the tests that need them are skipped
 #   memray              for each Python, in virtual environments under ${XDG_CACHE_HOME:-~/.cache}/heaptide-tests, to
 #                       compare with; beside it greenlet, gevent and coverage, whose programs are traced
+#   objgraph, Pympler   and guppy3, in such an environment of their own, to compare a census with
 #   Python 3.14, 3.15   and debug builds, from Debian's next suite, under the same folder (tests/interpreters.sh)
 #   playwright-core     with npm, in tests/page/node_modules, for the page in a browser
 #   cargo-fuzz          with cargo, to fuzz the reader of captures for a while
@@ -73,6 +74,23 @@ make_environment() {
     export HEAPTIDE_MEMRAY_PYTHON="${HEAPTIDE_MEMRAY_PYTHON#:}"
 }
 
+# objgraph, Pympler and guppy for one Python, whose counts are compared with those of a census.
+make_peers() {
+    environment=$cache/census-peers
+    python=$(ls "$HOME"/.pyenv/versions/3.11.*/bin/python3 2> /dev/null | head -n 1)
+    python=${python:-/usr/bin/python3}
+    if ! "$environment/bin/python" -c 'import objgraph, pympler, guppy' 2> /dev/null; then
+        say "installing objgraph, Pympler and guppy3"
+        { "$python" -m venv --clear --without-pip "$environment" &&
+            timeout 60 "$cache/venv/bin/python" -m pip --python "$environment/bin/python" install -q --only-binary :all: \
+                objgraph Pympler guppy3; } > "$cache/pip.log" 2>&1 || {
+            echo "they could not be installed (see $cache/pip.log); censuses are not compared with them"
+            return 0
+        }
+    fi
+    export HEAPTIDE_CENSUS_PYTHON="$environment/bin/python"
+}
+
 test_page() {
     command -v node > /dev/null || { echo "no node: the page is not tested"; return 0; }
     say "the page without a browser"
@@ -112,6 +130,7 @@ install_packages
 # Says itself what could not be had.
 sh tests/interpreters.sh || true
 make_environment
+make_peers
 say "cargo test --workspace"
 cargo test --workspace "$@"
 say "the documents"

@@ -1,6 +1,7 @@
 //! The command line of heaptide: one module per subcommand, from what was typed to what is called. Only this package
 //! prints, reads the environment and exits.
 
+mod census;
 mod debuginfod;
 mod diff;
 mod exit;
@@ -21,6 +22,7 @@ mod symbolize;
 mod symbols;
 mod threshold;
 mod tree;
+mod types;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -42,6 +44,7 @@ enum Command {
     Summary(summary::Args),
     Tree(tree::Args),
     Leaks(leaks::Args),
+    Types(types::Args),
     Diff(diff::Args),
     Mark(mark::Args),
     Rss(rss::Args),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Summary(args) => summary::execute(&args),
         Command::Tree(args) => tree::execute(&args),
         Command::Leaks(args) => leaks::execute(&args),
+        Command::Types(args) => types::execute(&args),
         Command::Diff(args) => diff::execute(&args),
         Command::Mark(args) => mark::execute(&args),
         Command::Rss(args) => rss::execute(&args),

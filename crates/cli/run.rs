@@ -1,5 +1,6 @@
 //! `heaptide run`: what was typed → what to record → how it went.
 
+use crate::census;
 use crate::exit::CliError;
 use crate::threshold::parse_size;
 use clap::Args as ClapArgs;
@@ -60,6 +61,10 @@ pub struct Args {
     /// times
     #[arg(long, value_name = "SIZE", value_parser = limit)]
     alert: Vec<Limit>,
+    /// Count Python objects by type, see `heaptide types`: every so often (10s, 500ms, 2m), at each new peak (peak), when
+    /// a mark is set (marks), and in any case when the program ends (exit). Several are separated by commas
+    #[arg(long, value_name = "WHEN", value_delimiter = ',', value_parser = census::parse)]
+    census: Vec<census::When>,
     /// Trace only the command itself, not the processes it starts
     #[arg(long)]
     no_follow: bool,
@@ -104,6 +109,7 @@ pub fn execute(args: Args) -> Result<u8, CliError> {
         max_depth: args.max_depth,
         native_depth: args.native.then_some(args.native_depth),
         alerts: args.alert,
+        census: census::options(&args.census),
         version: env!("CARGO_PKG_VERSION").into(),
     };
     let quiet = args.quiet;

@@ -27,7 +27,7 @@ use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::summary::IndexEntry;
 use heaptide_format::capture::{Footer, decode_meta, encode_meta, header};
 use heaptide_report::parse::Printer;
-use heaptide_report::{Context, Style, diff, folded, html, leaks, page, stats, summary, svg, tree};
+use heaptide_report::{Context, Style, diff, folded, html, leaks, page, stats, summary, svg, tree, types};
 use std::io::{self, Write};
 
 /// A disk that is full after 4 MiB. What a format needs in length (`folded` writes each stack whole) is no fault, and
@@ -131,6 +131,8 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
         written(|out| leaks::write_text(&context, profile, &found, &list, style, out));
         written(|out| leaks::write_json(&context, profile, &found, &leaks::Options { limit: None, all }, out));
     }
+    written(|out| types::write_text(&context, Some(20), style, out));
+    written(|out| types::write_json(&context, out));
     written(|out| stats::write_text(&context, profile, Some(10), style, out));
     written(|out| stats::write_json(&context, profile, None, out));
     let nothing = Profile::default();
@@ -161,6 +163,7 @@ pub fn wrapped(mut content: &[u8]) -> Vec<u8> {
             5 => BlockKind::Samples,
             7 => BlockKind::NativeNames,
             8 => BlockKind::UnseenAllocators,
+            10 => BlockKind::Census,
             _ => BlockKind::Footer,
         };
         let offset = file.len() as u64;

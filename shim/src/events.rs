@@ -171,8 +171,8 @@ fn stack(thread: &mut Thread, caller: Caller) -> Node {
 #[inline(never)]
 fn python_stack(thread: &mut Thread) -> Node {
     let Some((state, offsets)) = python::current() else { return 0 };
-    if python::allocators::is_wanted() {
-        python::allocators::install();
+    if python::needs_attention() {
+        python::attend(thread.process(), state);
     }
     thread.chain.read(&mut thread.stacks, &mut thread.ring, state, offsets)
 }

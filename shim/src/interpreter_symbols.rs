@@ -33,21 +33,51 @@ macro_rules! symbols {
 
 // In the order of the enumeration, which the table shares.
 symbols! {
+    PyBaseObject_Type
     PyBytes_Type
+    PyCFunction_NewEx
     PyCFunction_Type
     PyCode_Type
+    PyDict_Next
+    PyDict_Type
+    PyErr_Clear
+    PyErr_Occurred
+    PyFunction_Type
+    PyGC_Disable
+    PyGC_Enable
     PyGILState_GetThisThreadState
+    PyImport_GetModuleDict
+    PyImport_ImportModule
+    PyInterpreterState_Main
+    PyInterpreterState_ThreadHead
+    PyList_Type
+    PyLong_AsSsize_t
+    PyLong_FromLong
     PyLong_Type
     PyMem_GetAllocator
     PyMem_SetAllocator
+    PyMethodDescr_Type
+    PyModule_GetDict
+    PyModule_Type
+    PyObject_CallMethod
     PyThreadState_GetUnchecked
+    PyType_GetDict
+    PyUnicode_InternFromString
     PyUnicode_Type
+    PyUnstable_GC_VisitObjects
+    Py_AddPendingCall
+    Py_DecRef
     Py_GetVersion
+    Py_IncRef
+    Py_IsInitialized
     Py_Version
+    _PyDict_SizeOf
+    _PyEval_AddPendingCall
     _PyEval_EvalFrameDefault
     _PyRuntime
     _PyThreadState_UncheckedGet
     _Py_MergeZeroLocalRefcount
+    _Py_NoneStruct
 }
 
 unsafe extern "C" {

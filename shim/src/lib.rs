@@ -9,7 +9,8 @@
 //!    [`arch::syscall`], which does not touch `errno`.
 //! 4. Never panic: a panic here is the death of the guest's host. What cannot be recorded is counted as lost.
 //! 5. Everything read from Python's structures is borrowed for the length of a hook; nothing there is written, but for
-//!    one function pointer of the type of code objects ([`python::codes`]).
+//!    one function pointer of the type of code objects ([`python::codes`]). The one exception is a census
+//!    ([`python::census`]), which the interpreter itself calls, at a place where its functions may be used.
 //!
 //! The way of an event: [`exports`] (the C symbol) → [`hooks`] (what it means, in which order) → [`events`] (stack and
 //! record) → [`ring`] (shared memory). Beside it: [`thread`] and [`process`] (who writes), [`stacks`], [`python`] and

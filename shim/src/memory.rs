@@ -22,6 +22,9 @@ impl<T> Default for Pages<T> {
 }
 
 impl<T: Copy> Pages<T> {
+    /// No element.
+    pub const EMPTY: Self = Self { start: None, length: 0, capacity: 0 };
+
     /// Gives its pages back; it is empty then.
     pub fn release(&mut self) {
         if let Some(start) = self.start.take() {

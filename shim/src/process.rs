@@ -26,6 +26,8 @@ pub struct State {
     pub modules: Modules,
     /// States of threads that ended, to be used again.
     pub pool: thread::Pool,
+    /// Its censuses.
+    pub census: python::census::State,
 }
 
 const UNTRIED: usize = 0;
@@ -302,6 +304,7 @@ pub fn register(state: &State) -> Result<Option<Birth>, ()> {
         return Err(());
     }
     state.process_id.store(outer_ids().0, Ordering::Release);
+    state.census.begin(control().census.load(Ordering::Acquire));
     let image = control().next_image.fetch_add(1, Ordering::AcqRel);
     state.image.store(image, Ordering::Release);
     LAST_IMAGE.store(image, Ordering::Release);

@@ -39,6 +39,8 @@ pub struct Thread {
     claim: u32,
     next_in_pool: Option<NonNull<Thread>>,
     process: &'static process::State,
+    /// Bytes that are kept from the last census, if this thread made it.
+    pub census_bytes: usize,
     /// Where its records go.
     pub ring: Writer,
     /// The Python stack that was read last.
@@ -62,9 +64,14 @@ impl Thread {
         state != ring_state::EXITING || self.ring.header().claims.load(Ordering::Acquire) != self.claim
     }
 
+    /// Its process.
+    pub fn process(&self) -> &'static process::State {
+        self.process
+    }
+
     /// Notes what the shim holds for this thread. Called when that grows.
     pub fn report_memory(&self) {
-        let bytes = BYTES + self.chain.bytes() + self.unwinder.bytes() + self.stacks.bytes();
+        let bytes = BYTES + self.chain.bytes() + self.unwinder.bytes() + self.stacks.bytes() + self.census_bytes;
         self.ring.header().shim_bytes.store(bytes as u64, Ordering::Relaxed);
     }
 }
@@ -306,6 +313,7 @@ fn claim_state(state: &'static process::State) -> Option<NonNull<Thread>> {
     // SAFETY: from the pool or fresh: nobody else's.
     let thread = unsafe { claimed.as_mut() };
     thread.exit_rounds = 0;
+    thread.census_bytes = 0;
     thread.ring_index = index;
     thread.ring = Writer::new(header);
     thread.chain.clear();
@@ -342,6 +350,7 @@ fn fresh(
         claim: 0,
         next_in_pool: None,
         process: state,
+        census_bytes: 0,
         ring: Writer::new(header),
         chain: Chain::default(),
         unwinder: Unwinder::default(),

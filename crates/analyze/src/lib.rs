@@ -40,6 +40,7 @@ pub mod symbols;
 pub mod tally;
 pub mod timeline;
 pub mod tree;
+pub mod types;
 pub mod unseen;
 pub mod verdict;
 pub mod windows;

@@ -15,15 +15,21 @@ use crate::unseen::Unseen;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::summary::{Footer, IndexEntry, Sample};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, Look, Mark, Marks, MemoryMaps, NativeNames, ReadError, RunInfo, Samples,
-    Version, decode_meta,
+    BlockKind, BlockRead, Census, Censuses, Definitions, Look, Mark, Marks, MemoryMaps, NativeNames, ReadError,
+    RunInfo, Samples, Version, decode_meta,
 };
 use heaptide_format::ids::ImageIndex;
 use std::path::Path;
 
 /// Blocks that say more than events do.
-const DEFINING: [BlockKind; 5] =
-    [BlockKind::Run, BlockKind::Definitions, BlockKind::UnseenAllocators, BlockKind::Marks, BlockKind::MemoryMaps];
+const DEFINING: [BlockKind; 6] = [
+    BlockKind::Run,
+    BlockKind::Definitions,
+    BlockKind::UnseenAllocators,
+    BlockKind::Marks,
+    BlockKind::MemoryMaps,
+    BlockKind::Census,
+];
 
 /// A capture with its answers.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ pub struct Capture {
     pub marks: Vec<Mark>,
     /// What resident memory consisted of, at some instants.
     pub looks: Vec<Look>,
+    /// Python objects by type, at instants, in their order.
+    pub censuses: Vec<Census>,
     /// Status of the command, exit code or 128 + signal; `None` if the recording did not see its end.
     pub status: Option<i32>,
     /// Where and why the readable part ends, if that is before the end of the recording.
@@ -274,6 +282,7 @@ struct Parts {
     unseen: Unseen,
     marks: Vec<Mark>,
     looks: Vec<Look>,
+    censuses: Vec<Census>,
     status: Option<i32>,
     ends_early: Option<EndsEarly>,
     damaged_names: bool,
@@ -292,6 +301,7 @@ impl Parts {
             unseen: Unseen::default(),
             marks: Vec::new(),
             looks: Vec::new(),
+            censuses: Vec::new(),
             status: None,
             ends_early: None,
             damaged_names: false,
@@ -311,6 +321,7 @@ impl Parts {
             unseen: self.unseen,
             marks: self.marks,
             looks: self.looks,
+            censuses: self.censuses,
             status: self.status,
             ends_early: self.ends_early,
             damaged_names: self.damaged_names,
@@ -342,6 +353,10 @@ impl Parts {
             Some(BlockKind::MemoryMaps) => {
                 let more: MemoryMaps = self.meta(block)?;
                 self.looks.extend(more.looks);
+            }
+            Some(BlockKind::Census) => {
+                let more: Censuses = self.meta(block)?;
+                self.censuses.extend(more.censuses);
             }
             _ => {
                 let what = "the index calls it definitions, but it is not".into();

@@ -8,8 +8,8 @@ use crate::source::Source;
 use heaptide_format::capture::events::KeyframeImage;
 use heaptide_format::capture::header::{HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, EventReader, Footer, Marks, MemoryMaps, NativeNames, ReadError, RunInfo,
-    Samples, UnseenAllocators, Version,
+    BlockKind, BlockRead, Censuses, Definitions, EventReader, Footer, Marks, MemoryMaps, NativeNames, ReadError,
+    RunInfo, Samples, UnseenAllocators, Version,
 };
 
 /// The content of a block.
@@ -35,6 +35,8 @@ pub enum Record<'a> {
     Marks(Marks),
     /// What resident memory consisted of.
     MemoryMaps(MemoryMaps),
+    /// Python objects by type.
+    Censuses(Censuses),
     /// Index and summary.
     Footer(Box<Footer>),
     /// A block of a kind that only newer versions know.
@@ -122,6 +124,7 @@ fn show<E>(
         Some(BlockKind::UnseenAllocators) => visit(Record::UnseenAllocators(budget.meta(block)?)),
         Some(BlockKind::Marks) => visit(Record::Marks(budget.meta(block)?)),
         Some(BlockKind::MemoryMaps) => visit(Record::MemoryMaps(budget.meta(block)?)),
+        Some(BlockKind::Census) => visit(Record::Censuses(budget.meta(block)?)),
         Some(BlockKind::Footer) => visit(Record::Footer(Box::new(budget.meta(block)?))),
         Some(BlockKind::NativeNames) => visit(Record::NativeNames(budget.meta(block)?)),
         None => visit(Record::Unknown),

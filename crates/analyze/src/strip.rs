@@ -12,10 +12,11 @@ use crate::error::CaptureError;
 use crate::frames::FrameKind;
 use crate::reader::{EndsEarly, MetadataBudget, Reason, check_header};
 use crate::source::Source;
+use heaptide_format::capture::census::Holding;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::{
-    BlockKind, BlockRead, Definitions, Footer, FrameDef, IndexEntry, MAX_BLOCK_BYTES, Marks, MemoryMaps, NamedCall,
-    NamedFrame, NativeNames, ReadError, RunInfo, UnseenAllocators, block, encode_meta,
+    BlockKind, BlockRead, Censuses, Definitions, Footer, FrameDef, IndexEntry, MAX_BLOCK_BYTES, Marks, MemoryMaps,
+    NamedCall, NamedFrame, NativeNames, ReadError, RunInfo, UnseenAllocators, block, encode_meta,
 };
 use heaptide_format::ids::{FrameId, ModuleId, StringId};
 pub use pseudonyms::Key;
@@ -239,6 +240,11 @@ impl<'s> Strip<'s> {
             }
             // Numbers alone.
             Some(BlockKind::MemoryMaps) => encode_meta(&self.budget.meta::<MemoryMaps>(block)?),
+            Some(BlockKind::Census) => {
+                let mut censuses: Censuses = self.budget.meta(block)?;
+                self.census(&mut censuses);
+                encode_meta(&censuses)
+            }
             _ => {
                 let mut unseen: UnseenAllocators = self.budget.meta(block)?;
                 for found in &mut unseen.found {
@@ -247,6 +253,49 @@ impl<'s> Strip<'s> {
                 encode_meta(&unseen)
             }
         })
+    }
+
+    /// Keys of dicts are data, and go in any case, unless the dict is one of names. Types have the names of modules in them,
+    /// and other labels are those of variables: these get pseudonyms with either option.
+    fn census(&mut self, censuses: &mut Censuses) {
+        let Options { names, paths, .. } = self.options;
+        let all = names == Names::Anonymize || paths == Paths::Anonymize;
+        // What has no module is builtin, or an attempt to seem so.
+        let of_type = |words: &mut Pseudonyms, name: &mut String| {
+            if all && name.contains('.') {
+                *name = words.function(name, Names::Anonymize).into_owned();
+            }
+        };
+        for census in &mut censuses.censuses {
+            census.types.iter_mut().for_each(|of| of_type(&mut self.words, &mut of.name));
+            for grown in &mut census.grown {
+                of_type(&mut self.words, &mut grown.name);
+                for way in &mut grown.holders {
+                    for at in 0..way.len() {
+                        let of_names = way.get(at + 1).is_some_and(|owner| owner.holding == Holding::Namespace);
+                        let hop = &mut way[at];
+                        // An index of a list says nothing, one of a dict is a key.
+                        let is_key = match hop.holding {
+                            Holding::Key => !of_names,
+                            Holding::Index => hop.of_type != "list" && hop.of_type != "tuple",
+                            _ => false,
+                        };
+                        of_type(&mut self.words, &mut hop.of_type);
+                        if all {
+                            hop.name = self.words.function(&hop.name, Names::Anonymize).into_owned();
+                        }
+                        match hop.holding {
+                            Holding::Index if !is_key => {}
+                            Holding::KeyOfType => of_type(&mut self.words, &mut hop.label),
+                            _ if all || is_key => {
+                                hop.label = self.words.whole(&hop.label, Names::Anonymize).into_owned();
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        }
     }
 
     fn run(&mut self, mut run: RunInfo) -> RunInfo {

@@ -62,6 +62,8 @@ pub mod option {
     pub const VERIFY: u32 = 4;
     /// Record whole native stacks.
     pub const NATIVE: u32 = 8;
+    /// Count Python objects when [`super::Control::census`] is counted up, and at exit.
+    pub const CENSUS: u32 = 64;
 }
 
 /// States of a ring, in [`Control::ring_states`].
@@ -123,6 +125,8 @@ pub struct Control {
     /// Interpreters whose stacks are not read, each once: reason << 16 | version; 0: no further one. See
     /// [`Control::leave_unread`], by which targets write it.
     pub unread_pythons: [AtomicU32; MAX_UNREAD],
+    /// Censuses asked for so far, see [`option::CENSUS`]. Counted up by the collector.
+    pub census: AtomicU32,
     /// Marks that are to be set by who has no ring. Who writes what is said there.
     pub mailbox: Mailbox,
 }
@@ -230,6 +234,7 @@ mod tests {
         assert_eq!(core::mem::offset_of!(Control, ring_states), 72);
         assert_eq!(core::mem::offset_of!(Control, forks), 16456);
         assert_eq!(core::mem::offset_of!(Control, unread_pythons), 16460);
+        assert_eq!(core::mem::offset_of!(Control, census), 16524);
         assert_eq!(core::mem::offset_of!(Control, mailbox), 16528);
         assert_eq!(core::mem::offset_of!(RingHeader, written), 128);
         assert_eq!(core::mem::offset_of!(RingHeader, read), 256);
@@ -257,6 +262,7 @@ mod tests {
             ring_states: [const { AtomicU32::new(0) }; MAX_RINGS],
             forks: AtomicU32::new(0),
             unread_pythons: [const { AtomicU32::new(0) }; MAX_UNREAD],
+            census: AtomicU32::new(0),
             mailbox: Mailbox::new(),
         };
         assert_eq!(control.unread_pythons().count(), 0);

@@ -95,6 +95,8 @@ pub enum BlobKind {
     Module = 2,
     /// The name of the writing thread as it is about to end, to the end. Before, the collector reads it from /proc.
     ThreadName = 3,
+    /// How many Python objects of each type there are. Layout in [`crate::wire::census`].
+    Census = 10,
     /// The name of a mark, to the end: any bytes but 0. The record that follows sets it.
     Mark = 16,
 }
@@ -107,6 +109,7 @@ impl BlobKind {
             1 => Self::Image,
             2 => Self::Module,
             3 => Self::ThreadName,
+            10 => Self::Census,
             16 => Self::Mark,
             _ => return None,
         })
@@ -118,6 +121,72 @@ pub mod code {
     /// `first_line u32, python u16, name width u8, file width u8, name length u32, file length u32, table length u32`.
     /// Lengths are in bytes, widths in bytes per character: 1 is Latin-1, 2 UCS-2, 4 UCS-4, as CPython keeps them.
     pub const HEAD: usize = 20;
+}
+
+/// Layout of a [`BlobKind::Census`]: a head of [`census::HEAD`] bytes, then the types, then those that grew.
+///
+/// Head: `request u32, flags u32, objects u64, bytes u64, nanoseconds u64, bytes of the shim's own u64, types u32`. A type:
+/// `objects u64, bytes u64`, and a text, its name. Texts are UTF-8 behind a length of 16 bits. Types that grew: their number
+/// u32, then each: `type u32 (from 0, in the order above), new objects u32, samples u8`, the samples, `blocks u32`, and the
+/// addresses of so many blocks, u64 each: those of the new objects, or every n-th. A sample: the address of its block u64, `hops u8`, and the
+/// hops, from the object itself to its root: `type u32 (u32::MAX: a frame)`, the holder's own name (text), [`census::Via`] u8, and
+/// the label (text).
+pub mod census {
+    /// Bytes of the head.
+    pub const HEAD: usize = 44;
+    /// Flag: the last one, when the program had ended and the interpreter had not begun to finalize.
+    pub const AT_EXIT: u8 = 1;
+    /// Flag: there were more objects than it could keep.
+    pub const CUT: u8 = 2;
+    /// Flag: the first of its image, with which nothing can be compared.
+    pub const FIRST: u8 = 4;
+    /// As a type: a frame of a thread.
+    pub const FRAME: u32 = u32::MAX;
+
+    /// How one object holds another; what the label says.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum Via {
+        /// Not known. No label.
+        Unknown = 0,
+        /// The first hop, which holds nothing. No label.
+        Itself = 1,
+        /// Item of a list or tuple, or of a dict under an int: the number.
+        Index = 2,
+        /// Item of a dict under a str: the key.
+        Key = 3,
+        /// Item of a dict under something else: the key's type.
+        KeyOfType = 4,
+        /// It is a key of a dict. No label.
+        IsKey = 5,
+        /// Attribute of an instance that has no dict for it, a slot, a field of a C type: its name.
+        Attribute = 6,
+        /// The dict of the names of a module, a class or an instance. No label.
+        Namespace = 7,
+        /// Local variable of a frame: its name.
+        Local = 8,
+        /// The cells of a function, one of which leads on: the variable's name.
+        Closure = 9,
+    }
+
+    impl Via {
+        /// The one with this number; [`Self::Unknown`] if there is none.
+        pub fn from_number(number: u8) -> Self {
+            const ALL: [Via; 10] = [
+                Via::Unknown,
+                Via::Itself,
+                Via::Index,
+                Via::Key,
+                Via::KeyOfType,
+                Via::IsKey,
+                Via::Attribute,
+                Via::Namespace,
+                Via::Local,
+                Via::Closure,
+            ];
+            ALL.get(usize::from(number)).copied().unwrap_or(Self::Unknown)
+        }
+    }
 }
 
 /// Which call reallocated.

@@ -3,8 +3,8 @@
 use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::events::{Event, EventBlock, KeyframeImage};
 use heaptide_format::capture::{
-    Definitions, Footer, IndexEntry, Mark, Marks, MemoryMaps, RunInfo, Sample, Samples, UnseenAllocators, encode_meta,
-    header,
+    Census, Censuses, Definitions, Footer, IndexEntry, Mark, Marks, MemoryMaps, RunInfo, Sample, Samples,
+    UnseenAllocators, encode_meta, header,
 };
 use heaptide_format::ids::{Nanos, ThreadIndex};
 use std::fs::File;
@@ -197,6 +197,17 @@ impl CaptureWriter {
     /// What the file says.
     pub fn memory_maps(&mut self, maps: &MemoryMaps) -> io::Result<()> {
         self.block(BlockKind::MemoryMaps, self.began, &encode_meta(maps))
+    }
+
+    /// Writes censuses, a block for each; in aggregated captures too.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn censuses(&mut self, censuses: Vec<Census>) -> io::Result<()> {
+        for census in censuses {
+            self.block(BlockKind::Census, self.began, &encode_meta(&Censuses { censuses: vec![census] }))?;
+        }
+        Ok(())
     }
 
     fn flush_samples(&mut self) -> io::Result<()> {

@@ -186,6 +186,16 @@ impl Heap {
         self.came(cx, allocator, size, row, slot);
     }
 
+    /// Where the block at `address` was allocated; `None` if none is known there.
+    pub fn row_of(&mut self, address: u64) -> Option<RowId> {
+        if address == 0 {
+            return None;
+        }
+        let block = self.blocks.remove(address)?;
+        self.blocks.insert(address, block);
+        Some(block.row)
+    }
+
     /// Whether [`Self::prefetch`] pays: there are many blocks.
     pub fn is_large(&self) -> bool {
         self.blocks.is_large()

@@ -27,5 +27,5 @@ mod streams;
 pub mod target;
 pub mod unseen;
 
-pub use session::{Limit, Notice, Options, Outcome, RecordError, record};
+pub use session::{CensusOptions, Limit, Notice, Options, Outcome, RecordError, record};
 pub use target::{Target, TargetError};

@@ -2,6 +2,7 @@
 //! in [`reading`], which images and threads there are in [`images`].
 
 mod blobs;
+mod census;
 mod images;
 mod looks;
 mod marks;
@@ -9,6 +10,8 @@ mod marks;
 #[doc(hidden)]
 pub mod nonsense;
 mod reading;
+
+pub use census::CensusOptions;
 
 use crate::capture::{CaptureWriter, Instant as At};
 use crate::dictionary::Dictionary;
@@ -60,6 +63,8 @@ pub struct Options {
     pub native_depth: Option<std::num::NonZeroU32>,
     /// Limits of live and of resident bytes, each of which is told and marked when it is passed for the first time.
     pub alerts: Vec<Limit>,
+    /// Count Python objects, and when; `None`: never.
+    pub census: Option<CensusOptions>,
     /// Version of heaptide, for the capture.
     pub version: String,
 }
@@ -156,7 +161,8 @@ pub fn record(target: &Target, options: &Options, file: File, on_notice: OnNotic
     let bits = if options.python_allocators { option::PYTHON_ALLOCATORS } else { 0 }
         | if options.follow { option::FOLLOW } else { 0 }
         | if options.verify { option::VERIFY } else { 0 }
-        | if options.native_depth.is_some() { option::NATIVE } else { 0 };
+        | if options.native_depth.is_some() { option::NATIVE } else { 0 }
+        | if options.census.is_some() { option::CENSUS } else { 0 };
     let depth = |most: Option<std::num::NonZeroU32>| most.map_or(0, std::num::NonZeroU32::get);
     let shared =
         Shared::create(bits, depth(options.max_depth), depth(options.native_depth)).map_err(RecordError::Prepare)?;
@@ -177,6 +183,7 @@ pub fn record(target: &Target, options: &Options, file: File, on_notice: OnNotic
     let signals = Signals::new().map_err(RecordError::Prepare)?;
     let mut session = Session::new(shared, writer);
     session.watch_limits(&options.alerts);
+    session.census = census::Schedule::new(options.census);
     let child = start(target, options, &session.shared, &signals)
         .map_err(|error| RecordError::Start { program: target.program.display().to_string(), error })?;
     Ok(session.run(child, &signals, on_notice))
@@ -232,6 +239,7 @@ struct Session {
     unseen: Unseen,
     marks: marks::Marking,
     looks: looks::Looking,
+    census: census::Schedule,
 }
 
 impl Session {
@@ -257,6 +265,7 @@ impl Session {
             unseen,
             marks: marks::Marking::default(),
             looks: looks::Looking::default(),
+            census: census::Schedule::default(),
         }
     }
 
@@ -279,6 +288,7 @@ impl Session {
                 next_sample = now + SAMPLE_NANOS.max((self.elapsed() - began) * 10);
                 self.look_if_due();
             }
+            self.schedule_census();
             if now >= next_chores {
                 self.chores();
                 next_chores = now + CHORES_NANOS;
@@ -366,6 +376,7 @@ impl Session {
             self.read_all(due);
         }
         self.set_marks();
+        self.write_censuses();
         for index in released {
             // If its image has ended meanwhile, the ring was freed with it, and may be another thread's by now.
             if self.shared.state(index) == ring_state::RELEASED && self.rings.get(index).is_some_and(Ring::is_empty) {
@@ -505,6 +516,7 @@ impl Session {
         self.write_marks();
         self.marks.take_notices().into_iter().for_each(on_notice);
         self.flush();
+        self.write_censuses();
         let unseen = std::mem::take(&mut self.unseen).finish();
         self.write(|writer| writer.unseen(&unseen));
         let definitions: Definitions = self.dictionary.take_fresh();

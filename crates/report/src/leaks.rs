@@ -3,6 +3,7 @@
 use crate::context::{Context, Style, frame_and_source, headline, place_and_source};
 use crate::json::{self, Head, JsonAmount, JsonFrame, JsonStack};
 use crate::table::Table;
+use crate::types::{self, JsonImage};
 use crate::units::{count, share, size, visible};
 use heaptide_analyze::frames::Frame;
 use heaptide_analyze::leaks::{Leak, Leaks, Origin};
@@ -79,7 +80,8 @@ pub fn write_text(
         }
     }
     if sites.is_empty() {
-        return writeln!(out, "\nNothing of the program's own was live at the end.");
+        writeln!(out, "\nNothing of the program's own was live at the end.")?;
+        return types::write_growth(context, style, out);
     }
     writeln!(out, "\n{}", style.bold("By site"))?;
     sites.write(style, out)?;
@@ -93,7 +95,7 @@ pub fn write_text(
     if left_out > 0 {
         writeln!(out, "{} more stacks; show them with --limit 0 --all.", count(left_out as u64))?;
     }
-    Ok(())
+    types::write_growth(context, style, out)
 }
 
 /// The sites that grow, or that none does.
@@ -183,6 +185,9 @@ struct Report<'a> {
     growing: Vec<Site<'a>>,
     sites: Vec<Site<'a>>,
     stacks: Vec<Stack<'a>>,
+    /// Types that grow, where there are two censuses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grown: Vec<JsonImage<'a>>,
 }
 
 #[derive(Serialize)]
@@ -259,6 +264,7 @@ pub fn write_json(
         origin: leak.origin.name(),
         frames: JsonStack { tree: &profile.tree, frames: &profile.frames, node: leak.node },
     };
+    let (images, type_stacks) = types::of_context(context);
     let report = Report {
         head: Head::new("leaks", context),
         total: leaks.total.into(),
@@ -282,6 +288,7 @@ pub fn write_json(
             .collect(),
         sites: shown(&leaks.sites, options).map(|leak| site(profile, leak)).collect(),
         stacks: shown(&leaks.stacks, options).map(stack).collect(),
+        grown: types::json(&images, &type_stacks, false),
     };
     json::write(&report, out)
 }

@@ -20,6 +20,7 @@ pub mod summary;
 pub mod svg;
 pub mod table;
 pub mod tree;
+pub mod types;
 pub mod units;
 pub mod unseen;
 

@@ -88,6 +88,11 @@ impl<'o, W: Write> Printer<'o, W> {
                     )?;
                 }
             }
+            Record::Censuses(censuses) => {
+                for census in censuses.censuses {
+                    self.line("census", fields!["offset": offset, "census": census])?;
+                }
+            }
             Record::Footer(footer) => {
                 self.definitions(offset, footer.definitions)?;
                 for entry in footer.index {

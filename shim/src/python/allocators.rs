@@ -13,6 +13,7 @@ use crate::arch::Caller;
 use crate::interpreter_symbols::{Symbol, symbol};
 use crate::native::modules;
 use crate::process;
+use crate::sys;
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -130,6 +131,21 @@ fn filed<const DEBUG: bool>(block: *mut c_void) -> usize {
         // SAFETY: a block that the wrapped domain has given just now, or that our caller has from it and gives back.
         Some(headers) if DEBUG => unsafe { debug_hooks::filed(headers, block) },
         _ => block.addr(),
+    }
+}
+
+/// The address under which the block is filed that begins at this one, for who knows it from elsewhere.
+pub fn filed_under(block: usize) -> usize {
+    if STATUS.load(Ordering::Relaxed) != INSTALLED {
+        return block;
+    }
+    match wrapped().headers {
+        // SAFETY: the kernel says that the two words in front of it can be read; without the hooks' marks in them it is
+        // taken for no block of theirs.
+        Some(headers) if block.is_multiple_of(16) && sys::is_readable(block.wrapping_sub(16)) => unsafe {
+            debug_hooks::filed(headers, block as *mut c_void)
+        },
+        _ => block,
     }
 }
 

@@ -5,6 +5,7 @@
 //! programs with subinterpreters or asyncio `_PyThreadState_UncheckedGet`, which reads one variable.
 
 pub mod allocators;
+pub mod census;
 mod check;
 mod codes;
 pub mod collection;
@@ -33,6 +34,10 @@ static NEVER: AtomicUsize = AtomicUsize::new(0);
 static FINALIZING: AtomicPtr<AtomicUsize> = AtomicPtr::new(core::ptr::from_ref(&NEVER).cast_mut());
 /// It has been told that the interpreter finalizes.
 static FINALIZES: AtomicBool = AtomicBool::new(false);
+/// Bits of what is to be done beside events.
+static ATTENTION: AtomicU32 = AtomicU32::new(0);
+const ALLOCATORS: u32 = 1;
+const CENSUS: u32 = 2;
 static VERIFY: AtomicBool = AtomicBool::new(false);
 static JOINS_NATIVE: AtomicBool = AtomicBool::new(false);
 /// The function that gives the calling thread's state: [`first_thread_state`] until the first stack has been checked,
@@ -71,6 +76,9 @@ pub fn detect() {
         interpreters::prepare(runtime, offsets);
     }
     tasks::prepare();
+    if census::prepare(offsets) {
+        ATTENTION.fetch_or(CENSUS, Ordering::Relaxed);
+    }
     VERIFY.store(process::has_option(option::VERIFY), Ordering::Relaxed);
     if process::has_option(option::NATIVE)
         && let Some(function) = symbol(Symbol::_PyEval_EvalFrameDefault)
@@ -81,6 +89,30 @@ pub fn detect() {
     OFFSETS.store(core::ptr::from_ref(offsets).cast_mut(), Ordering::Release);
     if process::has_option(option::PYTHON_ALLOCATORS) {
         allocators::prepare();
+        if allocators::is_wanted() {
+            ATTENTION.fetch_or(ALLOCATORS, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether [`attend`] has something to do, for an event of a thread that has an interpreter's state.
+#[inline(always)]
+pub fn needs_attention() -> bool {
+    ATTENTION.load(Ordering::Relaxed) != 0
+}
+
+/// What is done beside an event, of which there is nothing in most runs: wrapping the allocators, looking for a census.
+#[inline(never)]
+pub fn attend(process: &'static process::State, state: usize) {
+    let due = ATTENTION.load(Ordering::Relaxed);
+    if due & ALLOCATORS != 0 {
+        ATTENTION.fetch_and(!ALLOCATORS, Ordering::Relaxed);
+        if allocators::is_wanted() {
+            allocators::install();
+        }
+    }
+    if due & CENSUS != 0 {
+        census::look(process, state);
     }
 }
 
@@ -182,6 +214,19 @@ pub fn look_now_and_then() {
     {
         collection::look(runtime, version(), sys::read_word);
     }
+}
+
+/// Whether the interpreter has begun to finalize, or cannot be asked.
+fn is_finalizing() -> bool {
+    // SAFETY: as in `begins_to_finalize`; `NEVER` stands there as well once that has been said.
+    let finalizing = unsafe { &*FINALIZING.load(Ordering::Relaxed) };
+    core::ptr::eq(finalizing, &raw const NEVER) || finalizing.load(Ordering::Relaxed) != 0
+}
+
+/// The row of the interpreter whose stacks are read.
+fn known_offsets() -> Option<&'static Offsets> {
+    // SAFETY: null, or a reference to a static row that `detect` stored.
+    unsafe { OFFSETS.load(Ordering::Acquire).as_ref() }
 }
 
 #[cold]

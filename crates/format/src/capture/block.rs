@@ -36,6 +36,8 @@ pub enum BlockKind {
     UnseenAllocators = 8,
     /// [`super::Marks`]: instants that somebody gave a name.
     Marks = 9,
+    /// [`super::Censuses`]: Python objects by type.
+    Census = 10,
     /// [`super::MemoryMaps`]: what resident memory consisted of.
     MemoryMaps = 11,
 }
@@ -52,6 +54,7 @@ impl BlockKind {
             7 => Self::NativeNames,
             8 => Self::UnseenAllocators,
             9 => Self::Marks,
+            10 => Self::Census,
             11 => Self::MemoryMaps,
             _ => return None,
         })

@@ -10,6 +10,7 @@
 //! definitions and the footer, never the events. A file without one is answered by replaying the events.
 
 pub mod block;
+pub mod census;
 pub mod definitions;
 pub mod error;
 pub mod events;
@@ -22,6 +23,7 @@ pub mod unseen;
 pub mod varint;
 
 pub use block::{BlockKind, BlockRead, HEAD_BYTES};
+pub use census::{Census, Censuses};
 pub use definitions::{CodeDef, Definitions, FrameDef, ImageDef, ModuleDef, NodeDef, ThreadDef};
 pub use error::ReadError;
 pub use events::{Event, EventBlock, EventReader};

@@ -2,6 +2,7 @@
 //! the mailbox is, is in `heaptide_format::mailbox`.
 
 use super::{Limit, Notice, Session};
+use heaptide_format::capture::census::CensusReason;
 use heaptide_format::capture::{Mark, MarkOrigin};
 use heaptide_format::ids::ImageIndex;
 use heaptide_format::mailbox::{Answer, Letter, NAME_BYTES, SLOTS, STALE_NANOS, Whose};
@@ -51,6 +52,7 @@ impl Session {
         let mark = self.mark(text(name), origin, image, event, live);
         let answer = Answer { time: mark.time.0, event, live, rss: mark.rss };
         self.keep(mark);
+        self.request_census(CensusReason::Mark);
         answer
     }
 

@@ -268,6 +268,7 @@ impl Session {
                 self.rings[index].rename(name, &mut self.dictionary);
             }
             BlobKind::Mark => self.rings[index].mark = Some(blob.to_vec()),
+            BlobKind::Census => self.read_census(image, blob),
             // Read before by `read_announcement`.
             BlobKind::Image => {}
         }
