@@ -4,6 +4,7 @@ mod bad_input;
 mod census;
 mod deaths;
 mod debuginfod;
+mod diff;
 mod families;
 mod guests;
 mod help;

@@ -2,7 +2,7 @@
 
 /// All went well.
 pub const OK: u8 = 0;
-/// `leaks --fail-above`: more was live at the end.
+/// `leaks --fail-above`: more was live at the end. `diff --fail-on-growth`: it grew by more.
 pub const EXCEEDED: u8 = 3;
 /// The capture is none, of a version that is not read, or too damaged to be read. As `EX_DATAERR` of sysexits.h.
 pub const BAD_CAPTURE: u8 = 65;
@@ -29,7 +29,7 @@ Examples:
 Exit codes of the reports:
   0   done
   2   wrong usage
-  3   leaks --fail-above: more was live at the end
+  3   leaks --fail-above: more was live at the end; diff --fail-on-growth: it grew by more
   65  not a capture, of another version, or damaged
   66  the capture is missing or a directory
   73  the output exists (see --force) or cannot be created
@@ -43,7 +43,7 @@ Exit codes of the reports:
 pub struct CliError {
     /// Exit status.
     pub code: u8,
-    /// One line, without `heaptide:`.
+    /// Without `heaptide:`. One line; what follows on others is a list that belongs to it.
     pub message: String,
 }
 

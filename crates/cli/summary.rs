@@ -1,9 +1,11 @@
 //! `heaptide summary`: a table by function, package, module, file or line.
 
 use crate::exit::{self, CliError};
+use crate::filter::FilterArgs;
 use crate::output::OutputArgs;
 use crate::selection::{Selection, opened};
 use heaptide_analyze::sites;
+use heaptide_report::filtered::Filtered;
 use heaptide_report::{Context, summary};
 use std::path::PathBuf;
 
@@ -28,6 +30,8 @@ pub struct Args {
     /// What to order by
     #[arg(long, value_enum, default_value_t = Sort::Own)]
     sort: Sort,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// Write JSON, see docs/reports.md
     #[arg(long)]
     json: bool,
@@ -68,6 +72,14 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         &args.selection.options(&args.selection.symbols()),
     )?;
     input.forget_rows();
+    let filter = args.filter.filter();
+    let (profile, filtered) = match &filter {
+        None => (profile, None),
+        Some(filter) => {
+            let (kept, left_out) = filter.apply(&profile);
+            (kept, Some(Filtered { filter, left_out: vec![("", left_out.of(args.selection.metric()))] }))
+        }
+    };
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     let options = summary::Options {
         metric: args.selection.metric(),
@@ -81,6 +93,7 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         },
         limit: (args.limit > 0).then_some(args.limit),
         by_total: args.sort == Sort::Total,
+        filtered,
     };
     output.write(|out, style| match args.json {
         true => summary::write_json(&context, &profile, &options, out),

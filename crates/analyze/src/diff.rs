@@ -1,12 +1,28 @@
 //! Two captures side by side, matched by names: the same functions of the same files called in the same order are one
 //! node, at whatever lines and addresses they stand.
+//!
+//! What is matched how: files by the ends of their paths ([`files`](self)), functions by name, also where only one side
+//! knows the class of a method, and lines, where they matter, by their distance from the function's first one and by
+//! their text. Whether the captures are of one program at all is for [`programs`] to say.
+
+mod files;
+mod functions;
+mod lines;
+pub mod programs;
+mod rows;
 
 use crate::call_tree::{CallTree, NodeId};
+use crate::filter::{Filter, pruned};
 use crate::frames::{Frame, FrameKind};
 use crate::profile::{Amounts, Metric, Profile};
 use crate::sites::base_name;
+use files::match_files;
+use functions::match_functions;
 use heaptide_format::capture::summary::Amount;
-use rustc_hash::{FxHashMap, FxHashSet};
+use lines::{Line, match_lines};
+pub use rows::Row;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Two profiles in one tree.
@@ -29,6 +45,43 @@ pub struct Diff {
     pub total_before: Amounts,
     /// Everything after.
     pub total_after: Amounts,
+    /// What the reader has to know of the comparison, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// How much is one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// A function, at whatever line.
+    Function,
+    /// A line of a function. A line that only the side before has keeps its number there.
+    Line,
+}
+
+/// An amount on both sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sides {
+    /// What it was.
+    pub before: Amount,
+    /// What it is.
+    pub after: Amount,
+}
+
+impl Sides {
+    /// Bytes more (less, if negative) than before.
+    pub fn growth(&self) -> i128 {
+        i128::from(self.after.bytes) - i128::from(self.before.bytes)
+    }
+
+    /// Blocks more (fewer, if negative) than before.
+    pub fn blocks(&self) -> i128 {
+        i128::from(self.after.count) - i128::from(self.before.count)
+    }
+
+    /// Whether neither bytes nor blocks changed.
+    pub fn is_same(&self) -> bool {
+        self.before == self.after
+    }
 }
 
 /// A stack whose amount is not the same on both sides.
@@ -36,43 +89,132 @@ pub struct Diff {
 pub struct Change {
     /// Its innermost node.
     pub node: NodeId,
-    /// What it had.
-    pub before: Amount,
-    /// What it has.
-    pub after: Amount,
-}
-
-impl Change {
-    /// Bytes more (less, if negative) than before.
-    pub fn growth(&self) -> i128 {
-        i128::from(self.after.bytes) - i128::from(self.before.bytes)
-    }
+    /// What it had and has.
+    pub sides: Sides,
 }
 
 impl Diff {
     /// From `before` to `after`.
     pub fn of(before: &Profile, after: &Profile) -> Self {
-        let mut merger = Merger { same_file: match_files(&before.frames, &after.frames), ..Merger::default() };
-        merger.add(after, false);
-        merger.add(before, true);
-        let Merger { mut diff, .. } = merger;
+        Self::in_detail(before, after, Detail::Function)
+    }
+
+    /// The same, with lines apart if they are asked for.
+    pub fn in_detail(before: &Profile, after: &Profile, detail: Detail) -> Self {
+        let Merged { frames, places: [places_before, places_after] } = Merged::of(before, after, detail);
+        let mut diff = Self { frames, ..Self::default() };
+        // The side after first: where it has a node its order decides.
+        diff.after = diff.add(after, &places_after);
+        diff.before = diff.add(before, &places_before);
         let nodes = diff.tree.nodes().len();
-        diff.before.resize(nodes, Amounts::default());
         diff.after.resize(nodes, Amounts::default());
         (diff.bare_before, diff.bare_after) = (before.bare, after.bare);
         (diff.total_before, diff.total_after) = (before.total, after.total);
         diff
     }
 
+    /// Adds the stacks of a side, whose frames are at these places now, and gives its own amounts by node.
+    fn add(&mut self, profile: &Profile, places: &[u32]) -> Vec<Amounts> {
+        let mut own = vec![Amounts::default(); self.tree.nodes().len()];
+        let mut nodes: Vec<NodeId> = Vec::with_capacity(profile.tree.nodes().len());
+        for (node, amounts) in profile.tree.nodes().iter().zip(&profile.own) {
+            let parent = node.parent.map(|parent| nodes[parent.index()]);
+            let place = self.tree.insert(parent, places[node.frame as usize]);
+            nodes.push(place);
+            if own.len() <= place.index() {
+                own.resize(place.index() + 1, Amounts::default());
+            }
+            own[place.index()] += *amounts;
+        }
+        own
+    }
+
+    /// What the filter keeps, and how much it leaves out, before and after. The totals are of what is kept.
+    pub fn filtered(self, filter: &Filter) -> (Self, [Amounts; 2]) {
+        let stacks = filter.stacks(&self.frames, &self.tree);
+        let (tree, places) = pruned(&self.tree, &stacks);
+        let mut left_out = [Amounts::default(); 2];
+        let mut totals = [Amounts::default(); 2];
+        let mut kept = [&self.before, &self.after].map(|_| vec![Amounts::default(); tree.nodes().len()]);
+        for (side, own) in [&self.before, &self.after].into_iter().enumerate() {
+            for (node, amounts) in own.iter().enumerate() {
+                match places[node].filter(|_| stacks[node]) {
+                    Some(place) => {
+                        kept[side][place.index()] += *amounts;
+                        totals[side] += *amounts;
+                    }
+                    None => left_out[side] += *amounts,
+                }
+            }
+        }
+        let mut bare = [self.bare_before, self.bare_after];
+        for side in 0..2 {
+            if filter.keeps_bare() {
+                totals[side] += bare[side];
+            } else {
+                left_out[side] += std::mem::take(&mut bare[side]);
+            }
+        }
+        let [before, after] = kept;
+        let ([bare_before, bare_after], [total_before, total_after]) = (bare, totals);
+        let kept = Self { tree, before, after, bare_before, bare_after, total_before, total_after, ..self };
+        (kept, left_out)
+    }
+
+    /// The same without the frames that no node has, which a filter leaves behind: they tell packages apart, but nobody
+    /// who asked for a part wants to hand on the names of the rest.
+    pub fn without_unused_frames(self) -> Self {
+        let mut places: Vec<Option<u32>> = vec![None; self.frames.len()];
+        let (mut frames, mut tree) = (Vec::new(), CallTree::default());
+        for node in self.tree.nodes() {
+            let frame = *places[node.frame as usize].get_or_insert_with(|| {
+                frames.push(self.frames[node.frame as usize].clone());
+                frames.len() as u32 - 1
+            });
+            // The same number of nodes in the same order.
+            tree.insert(node.parent, frame);
+        }
+        Self { frames, tree, ..self }
+    }
+
+    /// The same with all lines of a function as one frame.
+    pub fn by_function(self) -> Self {
+        let mut known: FxHashMap<(Arc<str>, Arc<str>), u32> = FxHashMap::default();
+        let mut functions = Self::default();
+        let mut places: Vec<u32> = Vec::with_capacity(self.frames.len());
+        for frame in &self.frames {
+            let next = functions.frames.len() as u32;
+            let place = *known.entry((frame.function.clone(), frame.file.clone())).or_insert(next);
+            match functions.frames.get_mut(place as usize) {
+                Some(known) => (known.line, known.source) = (0, None),
+                None => functions.frames.push(frame.clone()),
+            }
+            places.push(place);
+        }
+        let side = |own: &[Amounts]| Profile { tree: self.tree.clone(), own: own.to_vec(), ..Profile::default() };
+        functions.after = functions.add(&side(&self.after), &places);
+        functions.before = functions.add(&side(&self.before), &places);
+        let Self { frames, tree, before, after, .. } = functions;
+        Self { frames, tree, before, after, ..self }
+    }
+
     /// The stacks that changed in this metric, the largest change of bytes first.
     pub fn changes(&self, metric: Metric) -> Vec<Change> {
         let sides = self.before.iter().zip(&self.after).zip((0u32..).map(NodeId));
         let mut changes: Vec<Change> = sides
-            .map(|((before, after), node)| Change { node, before: before.of(metric), after: after.of(metric) })
-            .filter(|change| change.before != change.after)
+            .map(|((before, after), node)| Change {
+                node,
+                sides: Sides { before: before.of(metric), after: after.of(metric) },
+            })
+            .filter(|change| !change.sides.is_same())
             .collect();
-        changes.sort_by_key(|change| (std::cmp::Reverse(change.growth().unsigned_abs()), change.node));
+        changes.sort_by_key(|change| (std::cmp::Reverse(change.sides.growth().unsigned_abs()), change.node));
         changes
+    }
+
+    /// What all stacks have in this metric.
+    pub fn total(&self, metric: Metric) -> Sides {
+        Sides { before: self.total_before.of(metric), after: self.total_after.of(metric) }
     }
 
     /// The frames from a node outwards, innermost first.
@@ -81,168 +223,127 @@ impl Diff {
     }
 }
 
-#[derive(Debug, Default)]
-struct Merger {
-    /// For files of the side before, the file of the side after that is the same one.
-    same_file: FxHashMap<Arc<str>, Arc<str>>,
-    /// By function and file (as the side after has it).
-    known: FxHashMap<(Arc<str>, Arc<str>), u32>,
-    /// For each frame, whether it is the side before that gave it its line.
-    from_before: Vec<bool>,
-    diff: Diff,
+/// The frames of both sides, each once.
+struct Merged {
+    frames: Vec<Frame>,
+    /// By frame of each side, before and after: where it is in `frames`.
+    places: [Vec<u32>; 2],
 }
 
-impl Merger {
-    fn add(&mut self, profile: &Profile, is_before: bool) {
-        let frames: Vec<u32> = profile.frames.iter().map(|frame| self.frame(frame, is_before)).collect();
-        let mut places: Vec<NodeId> = Vec::with_capacity(profile.tree.nodes().len());
-        for (node, own) in profile.tree.nodes().iter().zip(&profile.own) {
-            let parent = node.parent.map(|parent| places[parent.index()]);
-            let place = self.diff.tree.insert(parent, frames[node.frame as usize]);
-            places.push(place);
-            let side = if is_before { &mut self.diff.before } else { &mut self.diff.after };
-            if side.len() <= place.index() {
-                side.resize(place.index() + 1, Amounts::default());
-            }
-            side[place.index()] += *own;
-        }
-    }
+/// What makes two frames one: function, file, and the line if it is wanted.
+type Key = (Arc<str>, Arc<str>, Slot);
 
-    fn frame(&mut self, frame: &Frame, is_before: bool) -> u32 {
-        let same = is_before.then(|| self.same_file.get(&frame.file)).flatten();
-        let file = same.unwrap_or(&frame.file).clone();
-        // Offsets in an object change with every build of it.
-        let function: Arc<str> = if frame.nameless { base_name(&file).into() } else { frame.function.clone() };
-        let next = self.diff.frames.len() as u32;
-        let place = *self.known.entry((function.clone(), file.clone())).or_insert(next);
-        if place == next {
-            self.diff.frames.push(Frame { function, file, ..frame.clone() });
-            self.from_before.push(is_before);
-        } else if self.from_before[place as usize] == is_before && self.diff.frames[place as usize].line != frame.line {
-            // Several lines of the function are one frame here.
-            self.diff.frames[place as usize].line = 0;
-            self.diff.frames[place as usize].source = None;
-        }
-        place
-    }
+/// A line, in the numbers of the side that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Slot {
+    All,
+    After(u32),
+    Before(u32),
 }
 
-/// Which file after is which file before, where the paths are not the same: another checkout, another interpreter.
-/// Matched by the longest common end of the paths, the file's name at least; what two files could claim stays apart.
-fn match_files(before: &[Frame], after: &[Frame]) -> FxHashMap<Arc<str>, Arc<str>> {
-    type File = (Arc<str>, FrameKind);
-    let files = |frames: &[Frame]| -> FxHashSet<File> {
-        frames.iter().map(|frame| (frame.file.clone(), frame.kind)).filter(|(file, _)| !file.is_empty()).collect()
-    };
-    let (before, after) = (files(before), files(after));
-    let mut open_before: Vec<&File> = before.difference(&after).collect();
-    let mut open_after: Vec<&File> = after.difference(&before).collect();
-    let mut matched: FxHashMap<Arc<str>, Arc<str>> = FxHashMap::default();
-    // The longest ends first. By name of the end, not file by file with every other: a thousand packages have a
-    // thousand `__init__.py`.
-    for parts in (1..=MOST_COMMON_PARTS).rev() {
-        let mut by_end: FxHashMap<(&str, FrameKind), [Vec<&File>; 2]> = FxHashMap::default();
-        for (side, files) in [&open_before, &open_after].into_iter().enumerate() {
-            for file in files {
-                if let Some(end) = last_parts(&file.0, parts) {
-                    by_end.entry((end, file.1)).or_default()[side].push(file);
+impl Merged {
+    fn of(before: &Profile, after: &Profile, detail: Detail) -> Self {
+        let keys = keys([&before.frames, &after.frames], detail);
+        let mut known: FxHashMap<&Key, u32> = FxHashMap::default();
+        let mut merged = Self { frames: Vec::new(), places: [Vec::new(), Vec::new()] };
+        // For each frame, which side gave it its line.
+        let mut from: Vec<usize> = Vec::new();
+        for (side, frames) in [(1, &after.frames), (0, &before.frames)] {
+            for (frame, key) in frames.iter().zip(&keys[side]) {
+                let next = merged.frames.len() as u32;
+                let place = *known.entry(key).or_insert(next);
+                if place == next {
+                    merged.frames.push(Frame { function: key.0.clone(), file: key.1.clone(), ..frame.clone() });
+                    from.push(side);
+                } else if from[place as usize] == side && merged.frames[place as usize].line != frame.line {
+                    // Several lines of the function are one frame here.
+                    let several = &mut merged.frames[place as usize];
+                    (several.line, several.source) = (0, None);
                 }
+                merged.places[side].push(place);
             }
         }
-        let mut taken: FxHashSet<&File> = FxHashSet::default();
-        for [before, after] in by_end.into_values().filter(|[before, after]| !before.is_empty() && !after.is_empty()) {
-            if let ([file], [other]) = (&before[..], &after[..]) {
-                matched.insert(file.0.clone(), other.0.clone());
-            }
-            // Claimed twice: a shorter common end would not decide it better.
-            taken.extend(after);
-        }
-        open_before.retain(|file| !matched.contains_key(&file.0));
-        open_after.retain(|file| !taken.contains(file));
+        merged
     }
-    matched
 }
 
-/// Parts of two paths that are compared at most. Deeper ones do not tell files apart that these do not.
-const MOST_COMMON_PARTS: usize = 24;
+fn keys(sides: [&[Frame]; 2], detail: Detail) -> [Vec<Key>; 2] {
+    let same_file = match_files(sides[0], sides[1]);
+    let with_file = [0, 1].map(|side: usize| {
+        let file = |frame: &Frame| match same_file.get(&frame.file).filter(|_| side == 0) {
+            Some(file) => file.clone(),
+            None => frame.file.clone(),
+        };
+        sides[side].iter().map(|frame| (frame, file(frame))).collect::<Vec<_>>()
+    });
+    let renamed = match_functions([&with_file[0], &with_file[1]]);
+    let named = [0, 1].map(|side: usize| {
+        let name = |(frame, file): &(&Frame, Arc<str>)| -> (Arc<str>, Arc<str>) {
+            // Offsets in an object change with every build of it.
+            let function = match frame.nameless {
+                true => base_name(file).into(),
+                false => {
+                    let code = (file.clone(), frame.function.clone(), frame.first_line);
+                    renamed[side].get(&code).unwrap_or(&frame.function).clone()
+                }
+            };
+            (function, file.clone())
+        };
+        with_file[side].iter().map(name).collect::<Vec<_>>()
+    });
+    let lines = match detail {
+        Detail::Function => FxHashMap::default(),
+        Detail::Line => same_lines(sides, &named),
+    };
+    [0, 1].map(|side: usize| {
+        let slot = |frame: &Frame, name: &(Arc<str>, Arc<str>)| match (detail, side) {
+            (Detail::Function, _) => Slot::All,
+            // A nameless one has an offset instead, and whatever line there may be is of no use.
+            _ if frame.nameless => Slot::After(0),
+            (Detail::Line, 0) => match lines.get(name).and_then(|lines| lines.get(&frame.line)) {
+                Some(line) => Slot::After(*line),
+                None => Slot::Before(frame.line),
+            },
+            (Detail::Line, _) => Slot::After(frame.line),
+        };
+        let keys = sides[side].iter().zip(&named[side]);
+        keys.map(|(frame, name)| (name.0.clone(), name.1.clone(), slot(frame, name))).collect()
+    })
+}
 
-/// The last so many parts of a path; `None` if it has fewer.
-fn last_parts(path: &str, parts: usize) -> Option<&str> {
-    match path.rmatch_indices('/').nth(parts - 1) {
-        Some((at, _)) => Some(&path[at + 1..]),
-        // The whole of it has one part more than separators.
-        None => (path.matches('/').count() + 1 == parts).then_some(path),
+/// Of each function that both sides have, for lines before those after.
+fn same_lines(
+    sides: [&[Frame]; 2],
+    named: &[Vec<(Arc<str>, Arc<str>)>; 2],
+) -> FxHashMap<(Arc<str>, Arc<str>), BTreeMap<u32, u32>> {
+    type OfFunction<'f> = [Vec<&'f Frame>; 2];
+    let mut functions: FxHashMap<&(Arc<str>, Arc<str>), OfFunction<'_>> = FxHashMap::default();
+    for side in 0..2 {
+        for (frame, name) in sides[side].iter().zip(&named[side]).filter(|(frame, _)| !frame.nameless) {
+            functions.entry(name).or_default()[side].push(frame);
+        }
     }
+    let both = functions.into_iter().filter(|(_, [before, after])| !before.is_empty() && !after.is_empty());
+    both.map(|(name, [before, after])| (name.clone(), match_lines(&lines_of(&before), &lines_of(&after)))).collect()
+}
+
+/// The lines of one function, or of several of one name, in ascending order.
+fn lines_of(frames: &[&Frame]) -> Vec<Line> {
+    let first_line = |frame: &Frame| match frame.kind {
+        FrameKind::Native | FrameKind::Unknown => 0,
+        _ => frame.first_line,
+    };
+    let firsts: BTreeSet<u32> = frames.iter().map(|frame| first_line(frame)).collect();
+    let order: BTreeMap<u32, usize> = firsts.into_iter().zip(0..).collect();
+    let mut lines: BTreeMap<u32, Line> = BTreeMap::new();
+    for frame in frames {
+        let first = first_line(frame);
+        let place = (order[&first], i64::from(frame.line) - i64::from(first));
+        let text = frame.source.clone();
+        lines.entry(frame.line).or_insert(Line { number: frame.line, place, text });
+    }
+    lines.into_values().collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::profile::tests::{native, profile, python};
-
-    fn growth(diff: &Diff) -> Vec<(String, u64, u64)> {
-        let function = |change: &Change| diff.path(change.node).next().unwrap().function.to_string();
-        diff.changes(Metric::Peak).iter().map(|c| (function(c), c.before.bytes, c.after.bytes)).collect()
-    }
-
-    #[test]
-    fn moved_lines_and_checkouts_are_the_same_stack() {
-        let side = |root: &str, shift: u32, load: u64, parse: u64| {
-            let main = python("main", &format!("{root}/main.py"), 10 + shift);
-            let load_ = python("load", &format!("{root}/pkg/__init__.py"), 20 + shift);
-            let parse_ = python("parse", &format!("{root}/other/__init__.py"), 30 + shift);
-            profile(&[(&[&main, &load_], load), (&[&main, &parse_], parse), (&[&main], 5)])
-        };
-        let diff = Diff::of(&side("/home/a/app", 0, 100, 50), &side("/tmp/checkout", 7, 400, 20));
-        assert_eq!(growth(&diff), [("load".into(), 100, 400), ("parse".into(), 50, 20)]);
-        assert_eq!(diff.total_after.of(Metric::Peak).bytes, 425);
-        assert_eq!(diff.tree.nodes().len(), 3);
-        assert_eq!(diff.frames[0].line, 17);
-    }
-
-    #[test]
-    fn what_only_one_side_has_is_growth_or_shrinkage() {
-        let [main, old, new] = ["main", "old", "new"].map(|name| python(name, "/app/main.py", 1));
-        let diff = Diff::of(&profile(&[(&[&main, &old], 30)]), &profile(&[(&[&main, &new], 70)]));
-        assert_eq!(growth(&diff), [("new".into(), 0, 70), ("old".into(), 30, 0)]);
-    }
-
-    #[test]
-    fn nameless_places_of_an_object_are_one() {
-        let place = |function: &str| Frame { nameless: true, ..native(function, "/lib/libx.so.1") };
-        let diff =
-            Diff::of(&profile(&[(&[&place("libx.so.1+0x10")], 3)]), &profile(&[(&[&place("libx.so.1+0x90")], 3)]));
-        assert_eq!(growth(&diff), []);
-    }
-
-    #[test]
-    fn files_that_two_could_be_stay_apart() {
-        let file = |path: &str| python("f", path, 1);
-        let matched = match_files(&[file("/a/util.py")], &[file("/b/util.py"), file("/c/util.py")]);
-        assert_eq!(matched, FxHashMap::default());
-    }
-
-    #[test]
-    fn the_longest_common_end_decides() {
-        let file = |path: &str| python("f", path, 1);
-        let matched = match_files(
-            &[file("/a/x/util.py"), file("/a/y/util.py"), file("main.py")],
-            &[file("/b/y/util.py"), file("/b/x/util.py"), file("/c/main.py")],
-        );
-        let mut pairs: Vec<_> = matched.iter().map(|(file, other)| (&**file, &**other)).collect();
-        pairs.sort_unstable();
-        assert_eq!(
-            pairs,
-            [("/a/x/util.py", "/b/x/util.py"), ("/a/y/util.py", "/b/y/util.py"), ("main.py", "/c/main.py")]
-        );
-    }
-
-    #[test]
-    fn many_files_of_one_name_are_matched_in_no_time() {
-        let files = |root: &str| -> Vec<Frame> {
-            (0..20_000).map(|index| python("f", &format!("{root}/{index}/__init__.py"), 1)).collect()
-        };
-        // 400 million pairs would need 10 GB.
-        assert_eq!(match_files(&files("/a"), &files("/b")).len(), 20_000);
-    }
-}
+mod tests;

@@ -22,6 +22,8 @@ pub struct Frame {
     pub object: Arc<str>,
     /// Line in the file, from 1; 0 if not known.
     pub line: u32,
+    /// Line in which the function begins, of Python that of its first decorator; 0 if not known, and of native code.
+    pub first_line: u32,
     /// Whose code it is.
     pub kind: FrameKind,
     /// The function has no name of its own: it is a place in an object, or nowhere.
@@ -157,7 +159,8 @@ impl Frames {
                     let kind = FrameKind::of_python(&file);
                     let source = sources.line(code.file, line);
                     let object = "".into();
-                    resolver.add(id, [Frame { function, file, object, line, kind, nameless: false, source }]);
+                    let (first_line, nameless) = (code.first_line, false);
+                    resolver.add(id, [Frame { function, file, object, line, first_line, kind, nameless, source }]);
                 }
                 FrameDef::Native { module, offset } => {
                     let module = names.module(module);
@@ -169,8 +172,9 @@ impl Frames {
                         address => format!("{address:#x}").into(),
                     };
                     let [file, object] = ["", ""].map(Arc::from);
-                    let kind = FrameKind::Unknown;
-                    resolver.add(id, [Frame { function, file, object, line: 0, kind, nameless: true, source: None }]);
+                    let (line, first_line, source) = (0, 0, None);
+                    let (kind, nameless) = (FrameKind::Unknown, true);
+                    resolver.add(id, [Frame { function, file, object, line, first_line, kind, nameless, source }]);
                 }
             }
         }
@@ -310,7 +314,7 @@ fn named(call: Call, object: &Arc<str>, sources: &mut NativeSources) -> Frame {
     let source = sources.line(&call.file, call.line);
     let file = if call.file.is_empty() { object.clone() } else { call.file };
     let (object, kind) = (object.clone(), FrameKind::Native);
-    Frame { function: call.function, file, object, line: call.line, kind, nameless: false, source }
+    Frame { function: call.function, file, object, line: call.line, first_line: 0, kind, nameless: false, source }
 }
 
 /// A place in a native object, by its offset.
@@ -318,7 +322,7 @@ fn nameless(object: &Arc<str>, offset: u64) -> Frame {
     let base = object.rsplit('/').next().unwrap_or(object);
     let function = format!("{base}+{offset:#x}").into();
     let (file, object, kind) = (object.clone(), object.clone(), FrameKind::Native);
-    Frame { function, file, object, line: 0, kind, nameless: true, source: None }
+    Frame { function, file, object, line: 0, first_line: 0, kind, nameless: true, source: None }
 }
 
 #[cfg(test)]

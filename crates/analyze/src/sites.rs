@@ -77,7 +77,7 @@ pub fn by_group(profile: &Profile, metric: Metric, by: By) -> Vec<GroupAmount> {
 }
 
 /// For each frame the place of its group, and the groups.
-fn groups(frames: &[Frame], by: By) -> (Vec<usize>, Vec<GroupAmount>) {
+pub(crate) fn groups(frames: &[Frame], by: By) -> (Vec<usize>, Vec<GroupAmount>) {
     let owners = match by {
         By::Package | By::Module => owners(frames),
         By::File | By::Function | By::Line => Vec::new(),
@@ -113,7 +113,7 @@ fn groups(frames: &[Frame], by: By) -> (Vec<usize>, Vec<GroupAmount>) {
 }
 
 /// For each node whether none of its callers is of the same group.
-fn first_of_its_group(tree: &CallTree, group_of: &[usize], groups: usize) -> Vec<bool> {
+pub(crate) fn first_of_its_group(tree: &CallTree, group_of: &[usize], groups: usize) -> Vec<bool> {
     enum Step {
         Enter(NodeId),
         Leave(usize),

@@ -128,7 +128,7 @@ pub fn title(metric: Metric, within: u32) -> String {
 }
 
 /// The same of the part of the run that a profile is of.
-fn title_within(profile: &Profile, metric: Metric, within: u32) -> String {
+pub fn title_within(profile: &Profile, metric: Metric, within: u32) -> String {
     let span = profile.span.words();
     match (profile.span, metric) {
         (Span::Whole, _) => title(metric, within),

@@ -135,6 +135,7 @@ mod tests {
             file: "/app/x;y.py".into(),
             object: "".into(),
             line: 7,
+            first_line: 0,
             kind: FrameKind::Project,
             nameless: false,
             source: None,

@@ -6,6 +6,7 @@
 
 pub mod context;
 pub mod diff;
+pub mod filtered;
 pub mod folded;
 pub mod html;
 pub mod json;

@@ -64,6 +64,7 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
             .iter()
             .map(warning("before"))
             .chain(after.warnings.iter().map(warning("after")))
+            .chain(diff.notes.iter().cloned())
             .collect(),
         frames: page_frames(&diff.frames),
         nodes: page_nodes(&diff.tree),

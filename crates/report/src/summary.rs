@@ -1,17 +1,19 @@
 //! `summary`: what each function, or package, module, file or line, asked for itself, and what with all it called.
 
-use crate::context::{Context, Style, headline, short_file, with_source};
+use crate::context::{Context, Style, headline, short_file, title_within, with_source};
+use crate::filtered::{Filtered, JsonFilter};
 use crate::json::{self, Figures, Head, JsonAmount};
 use crate::table::Table;
 use crate::units::{count, share, size, visible};
 use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_analyze::sites::{By, GroupAmount, by_group};
+use heaptide_format::capture::summary::Amount;
 use serde::Serialize;
 use std::io::{self, Write};
 
 /// What to show.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
+#[derive(Clone, Debug)]
+pub struct Options<'f> {
     /// Which bytes.
     pub metric: Metric,
     /// For [`Metric::Temporary`], see [`heaptide_analyze::profile::Options::temporary_within`].
@@ -22,9 +24,11 @@ pub struct Options {
     pub limit: Option<usize>,
     /// By total instead of own bytes.
     pub by_total: bool,
+    /// What was kept of the capture, if not all.
+    pub filtered: Option<Filtered<'f>>,
 }
 
-fn rows(profile: &Profile, options: &Options) -> (Vec<GroupAmount>, usize) {
+fn rows(profile: &Profile, options: &Options<'_>) -> (Vec<GroupAmount>, usize) {
     let mut rows = by_group(profile, options.metric, options.by);
     if options.by_total {
         // Stable: of equal totals the one with more of its own stays first.
@@ -42,12 +46,16 @@ fn rows(profile: &Profile, options: &Options) -> (Vec<GroupAmount>, usize) {
 pub fn write_text(
     context: &Context<'_>,
     profile: &Profile,
-    options: &Options,
+    options: &Options<'_>,
     style: Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let (metric, whole) = (options.metric, profile.total.of(options.metric).bytes);
     context.write_title(style, &headline(profile, metric, options.temporary_within), out)?;
+    if let Some(filtered) = &options.filtered {
+        filtered.write_text(&title_within(profile, metric, options.temporary_within), style, out)?;
+        writeln!(out)?;
+    }
     let (rows, all) = rows(profile, options);
     let mut table = Table::new(&["own", "share", "total", "share", "count", options.by.name()]);
     for row in &rows {
@@ -94,6 +102,8 @@ struct Report<'a> {
     #[serde(flatten)]
     figures: Figures,
     by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<JsonFilter<JsonAmount>>,
     /// By function only.
     #[serde(skip_serializing_if = "Option::is_none")]
     functions: Option<Vec<Function<'a>>>,
@@ -130,7 +140,12 @@ struct Function<'a> {
 ///
 /// # Errors
 /// Those of writing.
-pub fn write_json(context: &Context<'_>, profile: &Profile, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_json(
+    context: &Context<'_>,
+    profile: &Profile,
+    options: &Options<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let (rows, _) = rows(profile, options);
     let functions = rows.iter().map(|row| Function {
         function: &row.name,
@@ -153,6 +168,10 @@ pub fn write_json(context: &Context<'_>, profile: &Profile, options: &Options, o
         head: Head::new("summary", context),
         figures: Figures::new(profile, options.metric),
         by: options.by.name(),
+        filter: options.filtered.as_ref().map(|filtered| {
+            let left_out: Amount = filtered.left_out.iter().map(|(_, amount)| *amount).sum();
+            JsonFilter::new(filtered.filter, left_out.into())
+        }),
         functions: by_function.then(|| functions.collect()),
         groups: (!by_function).then(|| groups.collect()),
     };

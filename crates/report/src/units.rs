@@ -57,6 +57,15 @@ pub fn share(part: u64, whole: u64) -> String {
     format!("{percent:.1}%")
 }
 
+/// A change in percent of what there was, with its sign: `+12.3%`, `-4.0%`; from nothing, `new`.
+pub fn signed_share(growth: i128, before: u64) -> String {
+    match (growth, before) {
+        (0, _) => "0.0%".to_owned(),
+        (_, 0) => "new".to_owned(),
+        _ => format!("{:+.1}%", growth as f64 * 100.0 / before as f64),
+    }
+}
+
 /// A time span: `0.4 ms`, `12.3 s`, `3 min 05 s`, `2 h 03 min`.
 pub fn time(nanos: Nanos) -> String {
     let seconds = nanos.seconds();
@@ -121,6 +130,8 @@ mod tests {
     fn counts_shares_and_times() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([share(1, 3), share(0, 0), share(7, 7)], ["33.3%", "0.0%", "100.0%"]);
+        let changes = [(1, 3), (-1, 4), (0, 5), (7, 0)].map(|(growth, before)| signed_share(growth, before));
+        assert_eq!(changes, ["+33.3%", "-25.0%", "0.0%", "new"]);
         let times = [400_000, 1_500_000_000, 185_000_000_000, 7_380_000_000_000].map(|nanos| time(Nanos(nanos)));
         assert_eq!(times, ["0.4 ms", "1.50 s", "3 min 05 s", "2 h 03 min"]);
     }
