@@ -367,8 +367,13 @@ fn the_same_differences_as_tracemalloc() {
             expected[usize::from(words[0] == "filename")].insert(numbers[0] as u64, (numbers[1], numbers[2]));
         }
         assert!(expected[0].len() >= 7 && expected[1].len() == 1, "on 3.{}: {told}", python.minor);
-        let runs = ["1", "2"]
-            .map(|point| Traced::python("compared.py", python).args([point]).options(["--python-allocators"]).record());
+        let runs = ["1", "2"].map(|point| {
+            Traced::python("compared.py", python)
+                .env("PYTHONHASHSEED", "0")
+                .args([point])
+                .options(["--python-allocators"])
+                .record()
+        });
         for (by, expected) in ["line", "file"].into_iter().zip(expected) {
             let paths = [runs[0].path(), runs[1].path()].map(|path: &Path| path.display().to_string());
             let options = format!("diff --json --limit 0 --metric leaked --by {by} --include compared.py");

@@ -15,6 +15,7 @@ fn help_is_as_it_was() {
         "leaks",
         "types",
         "diff",
+        "imports",
         "mark",
         "rss",
         "stats",

@@ -10,6 +10,7 @@ mod guests;
 mod help;
 mod hooks;
 mod hostile_names;
+mod imports;
 mod interpreters;
 mod kills;
 mod leak_fixtures;

@@ -8,6 +8,7 @@ mod exit;
 mod filter;
 mod flamegraph;
 mod growth;
+mod imports;
 mod input;
 mod leaks;
 mod mark;
@@ -48,6 +49,7 @@ enum Command {
     Leaks(leaks::Args),
     Types(types::Args),
     Diff(diff::Args),
+    Imports(imports::Args),
     Mark(mark::Args),
     Rss(rss::Args),
     Stats(stats::Args),
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Leaks(args) => leaks::execute(&args),
         Command::Types(args) => types::execute(&args),
         Command::Diff(args) => diff::execute(&args),
+        Command::Imports(args) => imports::execute(&args),
         Command::Mark(args) => mark::execute(&args),
         Command::Rss(args) => rss::execute(&args),
         Command::Stats(args) => stats::execute(&args),

@@ -31,7 +31,8 @@ pub struct Args {
     output: OutputArgs,
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+/// A percentage as it is typed, without the sign.
+pub fn percent(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
         _ => Err("a percentage is a number from 0 to 100".into()),

@@ -22,6 +22,7 @@ pub mod filter;
 pub mod frames;
 pub mod glob;
 pub mod histories;
+pub mod imports;
 pub mod instants;
 pub mod leaks;
 pub mod names;

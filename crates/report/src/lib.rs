@@ -9,6 +9,7 @@ pub mod diff;
 pub mod filtered;
 pub mod folded;
 pub mod html;
+pub mod imports;
 pub mod json;
 pub mod leaks;
 pub mod marks;
