@@ -3,23 +3,24 @@
 use crate::exit::{self, CliError};
 use crate::filter::FilterArgs;
 use crate::growth::Allowed;
-use crate::input::{Input, shown};
+use crate::input::{Input, USAGE, shown};
 use crate::output::{OutputArgs, beside};
-use crate::selection::{SourceArgs, profile};
+use crate::selection::{SourceArgs, profile, profile_of};
+use crate::span::SpanArgs;
 use heaptide_analyze::diff::{Detail, Diff, programs};
 use heaptide_analyze::filter::Filter;
 use heaptide_analyze::profile::{Metric, Options};
 use heaptide_analyze::sites;
-use heaptide_report::context::title;
 use heaptide_report::filtered::Filtered;
 use heaptide_report::{Context, diff, html, page};
 use std::path::PathBuf;
 
-/// Compare two captures, matched by names: what grew, what shrank, by stack, function, line, file, module or package
+/// Compare two captures, or two instants of one, matched by names: what grew, what shrank, by stack, function, line, file, module or package
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   heaptide diff before.bin after.bin
+  heaptide diff run.bin --from mark:warm --to mark:done         what was live at one, and at the other
   heaptide diff --metric leaked --by line before.bin after.bin
   heaptide diff --by package --exclude 'package:*(stdlib)' before.bin after.bin
   heaptide diff --fail-on-growth 5%,1MB before.bin after.bin    exits with 3 if the peak grew so
@@ -29,9 +30,11 @@ A size is a number with B, kB, MB, GB (by 1000), KiB, MiB, GiB or K, M, G (by 10
 pub struct Args {
     /// The capture to compare with
     before: PathBuf,
-    /// The capture to look at
-    after: PathBuf,
-    /// By which bytes to compare; the totals of all are shown
+    /// The capture to look at; if it is left out, the first at --from is compared with the same at --to
+    after: Option<PathBuf>,
+    #[command(flatten)]
+    span: SpanArgs,
+    /// By which bytes to compare; the totals of all are shown. Between instants it is what was live then
     #[arg(long, value_enum, default_value_t = MetricArg::Peak)]
     metric: MetricArg,
     /// What to put together
@@ -127,9 +130,10 @@ const MOST_NAMED: usize = 5;
 /// Writes it, then decides.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
     let metric = Metric::from(args.metric);
-    let inputs = [args.before.as_path(), args.after.as_path()];
+    let after_path = args.after.as_ref().unwrap_or(&args.before);
+    let inputs = [args.before.as_path(), after_path.as_path()];
     let output = match args.html {
-        true => args.output.or_file(beside(&args.after, "diff.html"), &inputs)?,
+        true => args.output.or_file(beside(after_path, "diff.html"), &inputs)?,
         false => args.output.or_stdout(&inputs)?,
     };
     let (by, filter) = (args.by.rows(), args.filter.filter());
@@ -139,11 +143,34 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     // Texts of lines help to match lines, and only them.
     let options = Options { symbols: Some(&symbols), sources: lines && args.sources.wanted(), ..Options::default() };
     // One after the other, so that not all is in memory at once.
-    let was = profile(&args.before, &before, None, &options)?;
-    before.forget_rows();
-    let mut after = Input::open(&args.after)?;
-    let is = profile(&args.after, &after, None, &options)?;
-    after.forget_rows();
+    let (was, after, is) = match &args.after {
+        Some(path) => {
+            let was = profile(&args.before, &before, Some(&args.span), &options)?;
+            before.forget_rows();
+            let mut after = Input::open(path)?;
+            let is = profile(path, &after, Some(&args.span), &options)?;
+            after.forget_rows();
+            (was, Some(after), is)
+        }
+        None => {
+            let Some([from, to]) = args.span.two_instants(&args.before, &before.capture)? else {
+                let advice = "name a second capture, or two instants of this one with --from and --to";
+                return Err(CliError::new(
+                    USAGE,
+                    format!("{}: there is nothing to compare it with; {advice}", shown(&args.before)),
+                ));
+            };
+            let was = profile_of(&args.before, &before, from, &options)?;
+            let is = profile_of(&args.before, &before, to, &options)?;
+            before.forget_rows();
+            (was, None, is)
+        }
+    };
+    if metric != Metric::Peak && (after.is_none() || args.span.is_instant()) {
+        let message = "--metric is for runs and windows: at an instant there is only what was live";
+        return Err(CliError::new(USAGE, message));
+    }
+    let after = after.as_ref().unwrap_or(&before);
     let mut found = Diff::in_detail(&was, &is, if lines { Detail::Line } else { Detail::Function });
     found.notes = programs::notes(&before.capture, &after.capture);
     let before = Context::new(&before.name, &before.capture, Some(&was), None);
@@ -167,7 +194,8 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     output.write(|out, style| match (args.html, args.json) {
         (true, _) => {
             let mut page = page::of_diff(&before, &after, &found, metric);
-            let sentences = options.filtered.iter().flat_map(|filtered| filtered.sentences(&title(metric, 1)));
+            let sentences =
+                options.filtered.iter().flat_map(|filtered| filtered.sentences(&diff::words(&found, metric)));
             page.facts.extend(sentences.map(|sentence| ("filter".to_owned(), sentence)));
             html::write(&page, out)
         }
@@ -184,8 +212,12 @@ fn decide(args: &Args, found: &Diff, options: &diff::Options<'_>) -> Result<u8, 
         return Ok(exit::OK);
     };
     let of_filter = if options.filtered.is_some() { " of what the filters keep" } else { "" };
-    let what = format!("{}{of_filter}", title(options.metric, 1));
-    let mut message = format!("{}: {}; what grew most:", shown(&args.after), allowed.message(&what, &total));
+    let what = format!("{}{of_filter}", diff::words(found, options.metric));
+    let mut message = format!(
+        "{}: {}; what grew most:",
+        shown(args.after.as_ref().unwrap_or(&args.before)),
+        allowed.message(&what, &total)
+    );
     for line in diff::grown(found, options, MOST_NAMED) {
         message.push_str("\n  ");
         message.push_str(&line);

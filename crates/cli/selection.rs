@@ -118,6 +118,11 @@ pub fn profile(
     options: &Options<'_>,
 ) -> Result<Profile, CliError> {
     let span = span.map_or(Ok(Span::Whole), |span| span.of(path, &input.capture))?;
+    profile_of(path, input, span, options)
+}
+
+/// A profile of a part of the run.
+pub fn profile_of(path: &Path, input: &Input, span: Span, options: &Options<'_>) -> Result<Profile, CliError> {
     let mut bar = Bar::default();
     let profile = Profile::of(&input.capture, &Options { span, ..*options }, &mut |progress| bar.show(progress));
     bar.clear();

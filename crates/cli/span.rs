@@ -23,6 +23,25 @@ pub struct SpanArgs {
 }
 
 impl SpanArgs {
+    /// What was typed for `--from` and `--to`, each as an instant of its own: by default the start and the end.
+    pub fn two_instants(&self, path: &Path, capture: &Capture) -> Result<Option<[Span; 2]>, CliError> {
+        if self.at.is_some() || (self.from.is_none() && self.to.is_none()) {
+            return Ok(None);
+        }
+        let at = |instant: &Option<Instant>, default: Instant| {
+            let position = instant.as_ref().unwrap_or(&default).in_capture(capture);
+            position.map(Span::At).map_err(|error| no_instant(path, capture, &error))
+        };
+        // Backwards is an error too.
+        self.of(path, capture)?;
+        Ok(Some([at(&self.from, Instant::Start)?, at(&self.to, Instant::End)?]))
+    }
+
+    /// Whether it is an instant.
+    pub fn is_instant(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// The part of this capture.
     pub fn of(&self, path: &Path, capture: &Capture) -> Result<Span, CliError> {
         let span = match (&self.at, &self.from, &self.to) {

@@ -14,6 +14,7 @@ mod rows;
 use crate::call_tree::{CallTree, NodeId};
 use crate::filter::{Filter, pruned};
 use crate::frames::{Frame, FrameKind};
+use crate::instants::Span;
 use crate::profile::{Amounts, Metric, Profile};
 use crate::sites::base_name;
 use files::match_files;
@@ -47,6 +48,10 @@ pub struct Diff {
     pub total_after: Amounts,
     /// What the reader has to know of the comparison, one sentence each.
     pub notes: Vec<String>,
+    /// The metrics that both sides have amounts of.
+    pub metrics: Vec<Metric>,
+    /// Both sides are instants: [`Metric::Peak`] is what was live then.
+    pub of_instants: bool,
 }
 
 /// How much is one frame.
@@ -102,7 +107,13 @@ impl Diff {
     /// The same, with lines apart if they are asked for.
     pub fn in_detail(before: &Profile, after: &Profile, detail: Detail) -> Self {
         let Merged { frames, places: [places_before, places_after] } = Merged::of(before, after, detail);
-        let mut diff = Self { frames, ..Self::default() };
+        let is_instant = |profile: &Profile| matches!(profile.span, Span::At(_));
+        let mut diff = Self {
+            frames,
+            metrics: before.metrics.iter().copied().filter(|metric| after.metrics.contains(metric)).collect(),
+            of_instants: is_instant(before) && is_instant(after),
+            ..Self::default()
+        };
         // The side after first: where it has a node its order decides.
         diff.after = diff.add(after, &places_after);
         diff.before = diff.add(before, &places_before);

@@ -48,7 +48,7 @@ impl Position {
 pub enum Instant {
     /// Before the first event.
     Start,
-    /// The end of the run.
+    /// The end of the run: what is live there is what the program that ended last had when it did.
     End,
     /// The instant of most live bytes of the whole process tree.
     Peak,

@@ -136,6 +136,10 @@ impl Profile {
         let peak_image = options.pid.and_then(|_| image_of_highest_peak(account, &images));
         let chosen: Vec<bool> =
             capture.names.images().iter().map(|image| options.pid.is_none_or(|pid| image.pid == pid)).collect();
+        // When all have ended nothing is live. What the last had when its program ended is meant.
+        let ended = |image: ImageIndex| account.images.get(image.index()).and_then(|totals| totals.ended);
+        let last = images.iter().filter_map(|image| ended(*image)).max();
+        let is_last = |image: ImageIndex| ended(image).is_none_or(|ended| Some(ended) == last);
         let mut rows: Vec<StackAmounts> = Vec::with_capacity(account.rows.len());
         for row in account.rows.iter().filter(|row| chosen.get(row.image.index()) == Some(&true)) {
             let peak = match options.pid {
@@ -145,6 +149,10 @@ impl Profile {
             };
             let in_python = capture.names.image(row.image).is_some_and(|image| image.python != 0);
             let amounts = match options.span {
+                Span::At(Position::End) => {
+                    let left = if is_last(row.image) { row.leaked } else { Amount::default() };
+                    Amounts([left, left, Amount::default(), Amount::default(), Amount::default()])
+                }
                 Span::At(_) => Amounts([peak, peak, Amount::default(), Amount::default(), Amount::default()]),
                 _ => {
                     let temporary = events.temporary(row, options.temporary_within);
@@ -362,7 +370,7 @@ impl Events {
     fn of(capture: &Capture, options: &Options<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Self, CaptureError> {
         let answered = match options.span {
             Span::Whole => options.temporary_within <= 1 && !options.byte_seconds,
-            Span::At(Position::Peak { .. }) => true,
+            Span::At(Position::Peak { .. } | Position::End) => true,
             _ => false,
         };
         if answered {

@@ -45,6 +45,11 @@ impl Options<'_> {
     }
 }
 
+/// What the amounts of a metric are.
+pub fn words(diff: &Diff, metric: Metric) -> String {
+    if diff.of_instants { "live memory".into() } else { title(metric, 1) }
+}
+
 /// Writes the totals, then what grew, then what shrank.
 ///
 /// # Errors
@@ -59,7 +64,13 @@ pub fn write_text(
 ) -> io::Result<()> {
     writeln!(out, "{}", style.bold("before and after"))?;
     for (side, context) in [("before", before), ("after", after)] {
-        writeln!(out, "{}", style.dim(&format!("{side:>6}: {}  ({})", context.command(), visible(context.file))))?;
+        let span = context.span.words();
+        let when = if span.is_empty() { span } else { format!(", {span}") };
+        writeln!(
+            out,
+            "{}",
+            style.dim(&format!("{side:>6}: {}{when}  ({})", context.command(), visible(context.file)))
+        )?;
     }
     for (side, context) in [("before: ", before), ("after: ", after)] {
         context.write_missing(style, side, out)?;
@@ -68,18 +79,18 @@ pub fn write_text(
         writeln!(out, "{} {}", style.red("warning:"), visible(note))?;
     }
     if let Some(filtered) = &options.filtered {
-        filtered.write_text(&title(options.metric, 1), style, out)?;
+        filtered.write_text(&words(diff, options.metric), style, out)?;
     }
     writeln!(out)?;
     let mut totals = Table::new(&["before", "after", "bytes", "count", "of"]);
-    for metric in Metric::ALL {
+    for metric in diff.metrics.iter().copied() {
         let total = diff.total(metric);
         totals.push([
             size(total.before.bytes),
             size(total.after.bytes),
             signed_size(total.growth()),
             signed_count(total.blocks()),
-            title(metric, 1),
+            words(diff, metric),
         ]);
     }
     totals.write(style, out)?;
@@ -96,7 +107,7 @@ fn write_stacks(diff: &Diff, options: &Options<'_>, style: Style, out: &mut dyn 
         if changes.is_empty() {
             continue;
         }
-        let what = format!("What {heading}: {}", title(options.metric, 1));
+        let what = format!("What {heading}: {}", words(diff, options.metric));
         writeln!(out, "\n{}", style.bold(&what))?;
         let shown = options.limit.unwrap_or(usize::MAX);
         for change in changes.iter().take(shown) {
@@ -128,7 +139,7 @@ fn write_rows(diff: &Diff, options: &Options<'_>, by: By, style: Style, out: &mu
         if rows.is_empty() {
             continue;
         }
-        let what = format!("What {heading} by {}, its {which} bytes: {}", by.name(), title(options.metric, 1));
+        let what = format!("What {heading} by {}, its {which} bytes: {}", by.name(), words(diff, options.metric));
         writeln!(out, "\n{}", style.bold(&what))?;
         let mut table = Table::new(&["growth", "blocks", "of all", "before", "after", other, by.name()]);
         let shown = options.limit.unwrap_or(usize::MAX);
@@ -314,7 +325,11 @@ pub fn write_json(
         metric: options.metric.name(),
         by: options.by.map_or("stack", By::name),
         filter,
-        totals: Metric::ALL.map(|metric| Total { metric: metric.name(), sides: diff.total(metric).into() }).into(),
+        totals: diff
+            .metrics
+            .iter()
+            .map(|metric| Total { metric: metric.name(), sides: diff.total(*metric).into() })
+            .collect(),
         changes: rows.is_none().then(changes),
         groups: rows.as_ref().map(|rows| rows.iter().take(limit).map(Group::from).collect()),
     };

@@ -1,6 +1,7 @@
 //! A profile or a difference as the interactive page wants it.
 
-use crate::context::{Context, headline, title};
+use crate::context::{Context, headline};
+use crate::diff::words;
 use crate::html::{Amounts, FlamePage, FrameKind as PageKind, Metric as PageMetric, PageFrame, PageNode, TimePoint};
 use crate::units::{count, share, size, time};
 use heaptide_analyze::call_tree::CallTree;
@@ -45,15 +46,21 @@ pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temp
 
 /// The page of a difference, showing this metric first.
 pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: Metric) -> FlamePage {
-    let metrics = Metric::ALL.map(|metric| {
+    let metrics = diff.metrics.iter().copied().map(|metric| {
         let PageMetric { bytes, counts, .. } = page_metric(metric, &diff.before);
-        PageMetric { before: Some(Amounts { bytes, counts }), ..page_metric(metric, &diff.after) }
+        let after = page_metric(metric, &diff.after);
+        let label = if diff.of_instants { "Live".into() } else { after.label };
+        PageMetric { before: Some(Amounts { bytes, counts }), label, ..after }
     });
-    let named = |context: &Context<'_>| format!("{} ({})", context.command(), context.file);
+    let metrics: Vec<PageMetric> = metrics.collect();
+    let named = |context: &Context<'_>| match context.span.words() {
+        span if span.is_empty() => format!("{} ({})", context.command(), context.file),
+        span => format!("{} ({}), {span}", context.command(), context.file),
+    };
     let mut facts = vec![("before".to_owned(), named(before)), ("after".to_owned(), named(after))];
-    for metric in Metric::ALL {
+    for metric in diff.metrics.iter().copied() {
         let [was, is] = [diff.total_before, diff.total_after].map(|total| size(total.of(metric).bytes));
-        facts.push((title(metric, 1), format!("{was} → {is}")));
+        facts.push((words(diff, metric), format!("{was} → {is}")));
     }
     let warning = |side: &'static str| move |text: &String| format!("{side}: {text}");
     let mut page = FlamePage {
@@ -68,14 +75,14 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
             .collect(),
         frames: page_frames(&diff.frames),
         nodes: page_nodes(&diff.tree),
-        metrics: metrics.to_vec(),
-        default_metric: metric as usize,
+        metrics,
+        default_metric: diff.metrics.iter().position(|shown| *shown == metric).unwrap_or(0),
         inverted: false,
         temporary_within: 1,
         timeline: Vec::new(),
         peak_at_seconds: None,
     };
-    add_bare(&mut page, &Metric::ALL, &diff.bare_after, Some(&diff.bare_before));
+    add_bare(&mut page, &diff.metrics, &diff.bare_after, Some(&diff.bare_before));
     page
 }
 
