@@ -13,6 +13,8 @@ fn help_is_as_it_was() {
         "summary",
         "tree",
         "leaks",
+        "peak",
+        "lifetimes",
         "types",
         "diff",
         "imports",

@@ -1,5 +1,6 @@
 //! Tests of the built binary, each kind of hazard in a file of its own.
 
+mod answers;
 mod bad_input;
 mod census;
 mod deaths;

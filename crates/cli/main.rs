@@ -11,9 +11,11 @@ mod growth;
 mod imports;
 mod input;
 mod leaks;
+mod lifetimes;
 mod mark;
 mod output;
 mod parse;
+mod peak;
 mod rss;
 mod run;
 mod selection;
@@ -47,6 +49,8 @@ enum Command {
     Summary(summary::Args),
     Tree(tree::Args),
     Leaks(leaks::Args),
+    Peak(peak::Args),
+    Lifetimes(lifetimes::Args),
     Types(types::Args),
     Diff(diff::Args),
     Imports(imports::Args),
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
         Command::Summary(args) => summary::execute(&args),
         Command::Tree(args) => tree::execute(&args),
         Command::Leaks(args) => leaks::execute(&args),
+        Command::Peak(args) => peak::execute(&args),
+        Command::Lifetimes(args) => lifetimes::execute(&args),
         Command::Types(args) => types::execute(&args),
         Command::Diff(args) => diff::execute(&args),
         Command::Imports(args) => imports::execute(&args),

@@ -6,7 +6,7 @@
 use crate::call_tree::NodeId;
 use crate::error::CaptureError;
 use crate::frames::{Frame, FrameKind};
-use crate::histories::{Histories, History, NO_GROUP};
+use crate::histories::{Histories, History};
 use crate::instants::Span;
 use crate::profile::{Metric, Profile};
 use crate::reader::{Capture, Progress};
@@ -228,12 +228,10 @@ impl Leaks {
         let key = |leak: &Leak| (profile.tree.nodes()[leak.node.index()].frame, leak.origin);
         let groups: FxHashMap<(u32, Origin), u32> = judged.iter().map(key).zip(0u32..).collect();
         let (all_sites, origins) = (profile.sites(), Origin::of_nodes(profile));
-        let group_of = |node: &NodeId| {
+        let group_of = profile.by_stack(|node| {
             let frame = profile.tree.nodes()[all_sites[node.index()].index()].frame;
             groups.get(&(frame, origins[node.index()])).copied()
-        };
-        let group_of: Vec<u32> =
-            profile.places.iter().map(|place| place.as_ref().and_then(group_of).unwrap_or(NO_GROUP)).collect();
+        });
         let histories = Histories::new(&group_of, judged.len(), from, to);
         let replayed = capture.replay(judging.span, 0, histories, progress)?;
         let (histories, parts, step) = replayed.watch.finish();

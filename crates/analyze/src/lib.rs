@@ -25,8 +25,10 @@ pub mod histories;
 pub mod imports;
 pub mod instants;
 pub mod leaks;
+pub mod lifetimes;
 pub mod names;
 pub mod packages;
+pub mod peaks;
 pub mod processes;
 pub mod profile;
 pub mod python;
@@ -47,6 +49,7 @@ pub mod types;
 pub mod unseen;
 pub mod verdict;
 pub mod windows;
+pub mod without;
 
 pub use error::CaptureError;
 pub use profile::Profile;

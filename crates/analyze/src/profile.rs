@@ -6,6 +6,7 @@ use crate::byte_seconds::ByteSeconds;
 use crate::call_tree::{CallTree, NodeId};
 use crate::error::CaptureError;
 use crate::frames::{Frame, FrameKind, Frames, LookUp};
+use crate::histories::NO_GROUP;
 use crate::instants::{Position, Span};
 use crate::reader::{Capture, Progress};
 use crate::symbols::Settings;
@@ -290,6 +291,12 @@ impl Profile {
     /// All nodes.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
         (0..self.tree.nodes().len() as u32).map(NodeId)
+    }
+
+    /// For each stack of the capture, by its number, the group of its node; [`NO_GROUP`] for those without one.
+    pub fn by_stack(&self, group_of: impl Fn(NodeId) -> Option<u32>) -> Vec<u32> {
+        let group = |place: &Option<NodeId>| place.and_then(&group_of).unwrap_or(NO_GROUP);
+        self.places.iter().map(group).collect()
     }
 
     /// For each node, that of the frame that the user owns and that is nearest to the allocation: the innermost of the
