@@ -5,6 +5,7 @@
   python3 bench/run.py python -n 3 -w etl,imports  some workloads, three rounds
   python3 bench/run.py startup pairs depth threads pressure reports
   python3 bench/run.py native python-native unwind symbols     whole native stacks
+  python3 bench/run.py answers                     questions asked of captures, beside memray
   python3 bench/run.py memory                      recorder, shim and reports at their bounds
   python3 bench/run.py --show FILE                 the tables of stored results
 
@@ -19,6 +20,7 @@ import json
 import os
 import sys
 
+import answers
 import memory
 import native_parts
 import tables
@@ -153,10 +155,15 @@ def run_reports(environment, args):
     return runs
 
 
+def run_answers(environment, args):
+    scripts = {name: [os.path.join(SCRIPTS, *WORKLOADS[name])] for name in ("json_docs", "imports")}
+    return answers.run_answers(environment, args, scripts, read_stats)
+
+
 PARTS = {"python": run_python, "startup": run_startup, "pairs": run_pairs, "depth": run_depth,
          "threads": run_threads, "pressure": run_pressure, "reports": run_reports, "native": native_parts.run_native,
          "python-native": run_python_native, "unwind": native_parts.run_unwind, "symbols": native_parts.run_symbols,
-         "memory": memory.run_memory}
+         "memory": memory.run_memory, "answers": run_answers}
 
 
 def choose(known):

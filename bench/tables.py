@@ -44,6 +44,8 @@ def show(results):
         symbols_table(results["symbols"])
     if results.get("memory"):
         memory_table(results["memory"])
+    if results.get("answers"):
+        answers_table(results["answers"])
 
 
 def row(cells):
@@ -184,6 +186,19 @@ def reports_table(runs):
                 row([capture, text(mine[0]["capture_bytes"] / 1e6, 1), text(mine[0]["events"], 0), report,
                      text(median(mine, "wall_s"), 3), rss_text(mine),
                      text(median(mine, "output_bytes") / 1e6, 2)])
+
+
+def answers_table(runs):
+    head("Questions asked of captures of the same program", ["capture", "events", "question", "heaptide s", "memray s",
+                                                             "ratio", "heaptide MB", "memray MB"])
+    for capture in names(runs, "workload"):
+        of_capture = [run for run in runs if run["workload"] == capture]
+        for question in names(of_capture, "question"):
+            mine = [run for run in of_capture if run["question"] == question]
+            ours, theirs = ([run for run in mine if run["tool"] == tool] for tool in ("heaptide", "memray"))
+            row([capture, text(mine[0]["events"], 0), question, text(median(ours, "wall_s"), 3),
+                 text(median(theirs, "wall_s"), 3), text(ratio(ours, theirs, "wall_s"), 3), rss_text(ours),
+                 rss_text(theirs) if theirs else "–"])
 
 
 def native_tables(runs):
