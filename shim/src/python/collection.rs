@@ -65,8 +65,8 @@ pub fn look(runtime: NonNull<u8>, version: u16, read: fn(usize) -> Option<usize>
     }
 }
 
-/// Finalization of the interpreter whose `_PyRuntime` this is has begun. False if its last collection cannot be told from here
-/// on: it may be over.
+/// Finalization of the interpreter whose `_PyRuntime` this is has begun; it is of this version, as a stack of it has shown. False
+/// if its last collection cannot be told from here on: it may be over.
 pub fn begin(runtime: NonNull<u8>, version: u16) -> bool {
     let Some(layout) = of_version(version) else { return false };
     let state = match layout.runtime_main {

@@ -160,7 +160,7 @@ fn note_death() {
 fn note_unseen_death() {
     if first_thread_state() != 0
         && is_present()
-        && THIS_THREAD_STATE.load(Ordering::Relaxed) != REAL_THREAD_STATE.load(Ordering::Relaxed)
+        && !has_fitting_stack()
         && UNSEEN_DEATHS.fetch_add(1, Ordering::Relaxed) + 1 == MOST_UNSEEN_DEATHS
     {
         leave_unread(Unread::OtherLayout);
@@ -233,7 +233,9 @@ fn known_offsets() -> Option<&'static Offsets> {
 fn goes_on_to_finalize() -> bool {
     let never = core::ptr::from_ref(&NEVER).cast_mut();
     if !FINALIZES.swap(true, Ordering::Relaxed) {
-        if !symbol(Symbol::_PyRuntime).is_some_and(|runtime| collection::begin(runtime, version())) {
+        // Of an interpreter that is not the version it says, "finalizes" may be any word, and nothing must be followed from it.
+        let is_known = is_present() && has_fitting_stack();
+        if !symbol(Symbol::_PyRuntime).is_some_and(|runtime| is_known && collection::begin(runtime, version())) {
             FINALIZING.store(never, Ordering::Relaxed);
         }
         return true;
@@ -243,6 +245,11 @@ fn goes_on_to_finalize() -> bool {
         FINALIZING.store(never, Ordering::Relaxed);
     }
     told
+}
+
+/// Whether a stack was as the version's must be.
+fn has_fitting_stack() -> bool {
+    THIS_THREAD_STATE.load(Ordering::Relaxed) == REAL_THREAD_STATE.load(Ordering::Relaxed)
 }
 
 /// Whether every stack is to be read twice, see [`option::VERIFY`].
