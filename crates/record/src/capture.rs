@@ -13,8 +13,8 @@ use std::io::{self, Write};
 /// Events in a block: large enough to compress well, small enough to be lost without much regret.
 const BLOCK_EVENTS: usize = 128 * 1024;
 /// A keyframe comes after this many events, and at least [`KEYFRAME_PER_LIVE`] for each block that is live: what it
-/// costs is then a small part of what the events cost, and a replay from the one before takes a third of a second.
-const KEYFRAME_EVENTS: u64 = 16 << 20;
+/// costs is then a small part of what the events cost, and a replay from the one before takes a quarter of a second.
+const KEYFRAME_EVENTS: u64 = 8 << 20;
 const KEYFRAME_PER_LIVE: u64 = 16;
 /// With more live blocks than this a keyframe might not fit into a block (18 bytes each at most): there is none then.
 const KEYFRAME_MOST_LIVE: u64 = 8 << 20;
