@@ -342,6 +342,11 @@ class FlameGraph {
     this.draw();
   }
 
+  /** What the mark in the timeline says. */
+  instant() {
+    return this.model.page.metrics[0]?.key === 'live' ? 'Shown: at' : 'Peak at';
+  }
+
   drawTime() {
     const { timeline, peakAt } = this.model.page;
     if (timeline.length === 0) return;
@@ -350,7 +355,7 @@ class FlameGraph {
     const at = near < 0 ? '' : `${duration(timeline.seconds[near])}: `;
     const live = element('span', near < 0 ? 'Live bytes' : `${at}${humanBytes(timeline.live[near])} live`);
     const rss = element('span', near < 0 ? 'RSS' : `${humanBytes(timeline.rss[near])} RSS`, 'rss');
-    const peak = element('span', peakAt === null ? '' : `Peak at ${duration(peakAt)}`, 'at-peak');
+    const peak = element('span', peakAt === null ? '' : `${this.instant()} ${duration(peakAt)}`, 'at-peak');
     part('timeline-key').replaceChildren(live, ...(has ? [rss] : []), ...(peakAt === null ? [] : [peak]));
   }
 
@@ -358,7 +363,7 @@ class FlameGraph {
     const canvas = part('timeline-canvas');
     const { timeline, peakAt } = this.model.page;
     const most = timeline.live.reduce((a, b) => Math.max(a, b), 0);
-    canvas.setAttribute('aria-label', `Live bytes over time, at most ${humanBytes(most)}${peakAt === null ? '' : `, peak at ${duration(peakAt)}`}`);
+    canvas.setAttribute('aria-label', `Live bytes over time, at most ${humanBytes(most)}${peakAt === null ? '' : `, ${this.instant().toLowerCase()} ${duration(peakAt)}`}`);
     canvas.addEventListener('pointermove', (/** @type {PointerEvent} */ event) => {
       this.pointer = event.offsetX;
       this.draw();

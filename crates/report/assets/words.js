@@ -49,7 +49,8 @@ export function counted(count, noun) {
  * @returns {string}
  */
 export function countNoun(metric) {
-  return metric === 'peak' || metric === 'leaked' ? 'block' : 'allocation';
+  if (metric === 'byte_seconds') return 'block-second';
+  return ['peak', 'leaked', 'live'].includes(metric) ? 'block' : 'allocation';
 }
 
 /**
@@ -60,6 +61,8 @@ export function countNoun(metric) {
 export function metricPhrase(metric) {
   switch (metric) {
     case 'peak': return 'live at the peak';
+    case 'live': return 'live then';
+    case 'byte_seconds': return 'times seconds, over time';
     case 'leaked': return 'leaked: still live at the end';
     case 'allocated': return 'allocated in all';
     case 'temporary': return 'in temporary allocations';

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temporary_within: u32) -> FlamePage {
     let capture = context.capture;
     let metrics = profile.metrics.iter().map(|metric| match (profile.span, metric) {
-        (Span::At(_), _) => PageMetric { label: "Live".into(), ..page_metric(*metric, &profile.own) },
+        (Span::At(_), _) => live(page_metric(*metric, &profile.own)),
         _ => page_metric(*metric, &profile.own),
     });
     let mut page = FlamePage {
@@ -49,8 +49,8 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
     let metrics = diff.metrics.iter().copied().map(|metric| {
         let PageMetric { bytes, counts, .. } = page_metric(metric, &diff.before);
         let after = page_metric(metric, &diff.after);
-        let label = if diff.of_instants { "Live".into() } else { after.label };
-        PageMetric { before: Some(Amounts { bytes, counts }), label, ..after }
+        let after = if diff.of_instants { live(after) } else { after };
+        PageMetric { before: Some(Amounts { bytes, counts }), ..after }
     });
     let metrics: Vec<PageMetric> = metrics.collect();
     let named = |context: &Context<'_>| match context.span.words() {
@@ -152,6 +152,11 @@ fn page_metric(metric: Metric, own: &[AmountsOf]) -> PageMetric {
         counts: own.iter().map(|amounts| amounts.of(metric).count).collect(),
         before: None,
     }
+}
+
+/// What was live at an instant, which is kept where the peak's amounts are.
+fn live(metric: PageMetric) -> PageMetric {
+    PageMetric { key: "live".into(), label: "Live".into(), ..metric }
 }
 
 /// What has no stack gets an outermost frame of its own, so that the widths add up to the totals.
