@@ -33,7 +33,7 @@ fn other_versions_are_65() {
     // The header of format 2.0, checksum and all.
     scratch.file("newer.bin", &with_version(&capture().finish(), 2));
     scratch.heaptide("tree newer.bin").exits(65).says(
-        "heaptide: newer.bin: at byte 8: capture format 2.0 is newer than 1.0, the newest that this heaptide reads; use \
+        "heaptide: newer.bin: at byte 8: capture format 2.0 is newer than 1.1, the newest that this heaptide reads; use \
          the heaptide that recorded it, or a newer one",
     );
     scratch.file("older.bin", &with_version(&capture().finish(), 0));
@@ -46,6 +46,7 @@ fn other_versions_are_65() {
 fn with_version(capture: &[u8], major: u16) -> Vec<u8> {
     let mut capture = capture.to_vec();
     capture[8..10].copy_from_slice(&major.to_le_bytes());
+    capture[10..12].fill(0);
     let sum = crc32(&capture[..12]);
     capture[12..16].copy_from_slice(&sum.to_le_bytes());
     capture

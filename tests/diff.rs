@@ -359,7 +359,7 @@ type Lines = BTreeMap<u64, (i64, i64)>;
 fn the_same_differences_as_tracemalloc() {
     for python in pythons().iter().filter(|python| !python.since(14)) {
         let told =
-            Traced::python("compared.py", python).env("PYTHONHASHSEED", "0").args(["tracemalloc"]).bare().stdout();
+            Traced::python("../compared.py", python).env("PYTHONHASHSEED", "0").args(["tracemalloc"]).bare().stdout();
         let mut expected: [Lines; 2] = Default::default();
         for line in told.lines() {
             let words: Vec<&str> = line.split(' ').collect();
@@ -368,7 +368,7 @@ fn the_same_differences_as_tracemalloc() {
         }
         assert!(expected[0].len() >= 7 && expected[1].len() == 1, "on 3.{}: {told}", python.minor);
         let runs = ["1", "2"].map(|point| {
-            Traced::python("compared.py", python)
+            Traced::python("../compared.py", python)
                 .env("PYTHONHASHSEED", "0")
                 .args([point])
                 .options(["--python-allocators"])
@@ -380,7 +380,7 @@ fn the_same_differences_as_tracemalloc() {
             let json = runs[0].heaptide(&format!("{options} {} {}", paths[0], paths[1])).succeeds().json();
             let mut found = Lines::new();
             for group in json["groups"].as_array().expect("groups") {
-                assert_eq!(Path::new(group["file"].as_str().unwrap()), fixture("compared.py"));
+                assert_eq!(Path::new(group["file"].as_str().unwrap()), fixture("../compared.py"));
                 let of = |what: &str| {
                     let side = |side: &str| group["own"][side][what].as_i64().expect("a number");
                     side("after") - side("before")
@@ -401,7 +401,7 @@ fn the_same_differences_as_tracemalloc() {
 
 /// Whether the body of compared.py calls a function in this line.
 fn calls(line: u64) -> bool {
-    let source = std::fs::read_to_string(fixture("compared.py")).expect("a fixture");
+    let source = std::fs::read_to_string(fixture("../compared.py")).expect("a fixture");
     let line = source.lines().nth(line as usize - 1).expect("a line");
     ["fill(", "empty(", "name(", "remember(", "open_sessions(", "point("].iter().any(|call| line.starts_with(call))
 }

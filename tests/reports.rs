@@ -146,9 +146,11 @@ python app.py  (run.bin)
    700 B   5.4%       1  the import system (code and names of loaded modules)
      0 B   0.0%       0  the interpreter itself
 
+Nothing of it grows steadily, the newest 10 % left out.
+
 By site
-   bytes  blocks  site
-12.1 KiB       1  main  /app/app.py:10
+   bytes  blocks   verdict  site
+12.1 KiB       1  start-up  main  /app/app.py:10
 
 By stack
 12.1 KiB in 1 blocks
@@ -338,7 +340,7 @@ fn temporary_needs_events_beyond_one() {
     scratch.heaptide("flamegraph --format folded --temporary 1 run.bin").succeeds().shows("main (/app/app.py:10) 123");
     scratch.heaptide("summary --temporary 2 run.bin").exits(65).says(
         "heaptide: run.bin: recorded with --aggregate, so it holds no events to answer this from; record again without \
-         --aggregate, or ask for --temporary with 0 or 1",
+         --aggregate, or ask for --at peak or --temporary with 0 or 1",
     );
 }
 
@@ -346,7 +348,7 @@ fn temporary_needs_events_beyond_one() {
 fn parse_shows_every_record() {
     let text = scratch().heaptide("parse run.bin").succeeds().stdout();
     for line in [
-        "header format=\"1.0\"\n",
+        "header format=\"1.1\"\n",
         "string id=0 text=\"/usr/bin/python3\"\n",
         "code id=2 name=4 file=2 first_line=20\n",
         "stack id=1 parent=0 frame=0\n",

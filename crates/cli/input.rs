@@ -54,7 +54,9 @@ pub fn capture_error(path: &Path, error: &CaptureError) -> CliError {
         CaptureError::Read(error) => read_error(&file, error),
         CaptureError::NoEvents => CliError::new(
             exit::BAD_CAPTURE,
-            format!("{file}: {error}; record again without --aggregate, or ask for --temporary with 0 or 1"),
+            format!(
+                "{file}: {error}; record again without --aggregate, or ask for --at peak or --temporary with 0 or 1"
+            ),
         ),
         CaptureError::NoSuchProcess { known, .. } => {
             let mut known: Vec<String> = known.iter().take(20).map(u32::to_string).collect();
