@@ -119,6 +119,11 @@ fn what_is_known_is_left_out() {
     let all = leaks("").succeeds().json();
     let bytes = |report: &Value| report["program"]["bytes"].as_u64().unwrap();
     assert_eq!(bytes(&report) + known["bytes"].as_u64().unwrap(), bytes(&all));
+    // Nor does it count for the gate, of the program's own or of all.
+    leaks("--suppressions known.txt --fail-above 1MB").exits(0);
+    let everything = all["total"]["bytes"].as_u64().unwrap();
+    leaks(&format!("--all --no-builtin-suppressions --fail-above {}", everything - 1)).exits(3);
+    leaks(&format!("--all --suppressions known.txt --fail-above {}", everything - 1_000_000)).exits(0);
 
     scratch.file("wrong.txt", b"leak:a\nrace:b\n");
     let error = leaks("--suppressions wrong.txt").exits(65).stderr();

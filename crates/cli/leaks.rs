@@ -9,6 +9,7 @@ use crate::threshold::parse_size;
 use heaptide_analyze::leaks::{Judging, Leaks, Origin};
 use heaptide_analyze::profile;
 use heaptide_analyze::suppressions::Suppressions;
+use heaptide_format::capture::summary::Amount;
 use heaptide_report::units::{count, size};
 use heaptide_report::{Context, leaks};
 use std::path::PathBuf;
@@ -107,7 +108,11 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         true => leaks::write_json(&context, &profile, &found, &suppressions, &options, out),
         false => leaks::write_text(&context, &profile, &found, &options, style, out),
     })?;
-    let left = if args.all { found.total } else { found.of_origin(Origin::Program) };
+    // What is suppressed is nobody's.
+    let left: Amount = match args.all {
+        true => Origin::ALL.into_iter().map(|origin| found.of_origin(origin)).sum(),
+        false => found.of_origin(Origin::Program),
+    };
     match args.fail_above {
         Some(limit) if left.bytes > limit => {
             let figures = format!("{} ({} bytes) live at the end", size(left.bytes), count(left.bytes));
