@@ -101,3 +101,78 @@ fn format_1_0_cut() {
     let lines = |text: &str| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(lines(&of_whole), lines(&of_cut));
 }
+
+/// The peak is soon after the first mark.
+const FORMAT_1_1: [Expected; 3] =
+    [("", (40_000, 1), (0, 0)), ("--leaks", (0, 0), (12_345, 1)), ("--allocated", (40_000, 1), (12_345, 1))];
+
+/// What is the same from the footer, from the aggregated footer and from a replay.
+fn format_1_1_says(capture: &str, pid: u64) -> serde_json::Value {
+    functions_are_as_recorded(capture, &FORMAT_1_1);
+    let json = heaptide("stats --json", capture).exits(0).json();
+    assert_eq!(json["events"], 2_011);
+    assert_eq!((&json["peak"]["bytes"], &json["peak"]["count"]), (&3_003_311.into(), &317.into()));
+    assert_eq!((&json["leaked"]["bytes"], &json["leaked"]["count"]), (&2_924_874.into(), &308.into()));
+    assert_eq!((&json["allocated"]["bytes"], &json["allocated"]["count"]), (&3_731_548.into(), &1_070.into()));
+    assert_eq!((&json["freed"], &json["reallocated"]), (&941.into(), &72.into()));
+    let marks = json["marks"].as_array().unwrap().iter();
+    let fields = |mark: &serde_json::Value| ["name", "event", "live_bytes", "pid"].map(|field| mark[field].clone());
+    let marks: Vec<serde_json::Value> = marks.map(|mark| fields(mark).to_vec().into()).collect();
+    let expected = [("loaded", 1_678, 2_998_311u64), ("kept", 1_704, 2_972_288)];
+    assert_eq!(marks, expected.map(|(name, event, live)| serde_json::json!([name, event, live, pid])));
+    // One at each mark, one at the exit.
+    let types = heaptide("types --json --limit 0", capture).exits(0).json();
+    let process = &types["processes"][0];
+    let censuses = process["censuses"].as_array().unwrap().iter();
+    let censuses: Vec<_> = censuses.map(|census| (census["reason"].as_str().unwrap(), &census["objects"])).collect();
+    assert_eq!(censuses, [("mark", &7_962.into()), ("mark", &8_063.into()), ("exit", &7_921.into())]);
+    let items = process["types"].as_array().unwrap().iter().find(|row| row["name"] == "__main__.Item").unwrap();
+    assert_eq!((&items["growth"]["count"], &items["growth"]["bytes"]), (&100.into(), &8_000.into()));
+    let held = serde_json::json!(["__main__.Item", "list[49]", "module __main__.items"]);
+    assert_eq!(items["new"]["holders"][1]["steps"], held);
+    json
+}
+
+#[test]
+fn format_1_1() {
+    let json = format_1_1_says("format-1.1.bin", 27_584);
+    assert_eq!((&json["status"], &json["aggregate"]), (&3.into(), &false.into()));
+    let looks = ["--mark loaded", "--mark kept", "--last"].map(|at| {
+        let json = heaptide(&format!("rss --json {at}"), "format-1.1.bin").succeeds().json();
+        (json["rss_bytes"].as_u64().unwrap(), json["parts"][0]["bytes"].as_u64().unwrap())
+    });
+    assert_eq!(looks, [(9_076_736, 512_007), (9_150_464, 485_984), (9_510_912, 438_570)]);
+    // All 2 011 are there; of the 1 070 allocations, 72 are reallocations. The interpreter's last collection begins and ends.
+    let parsed = heaptide("parse", "format-1.1.bin").succeeds().stdout();
+    let records = |name: &str| parsed.lines().filter(|line| line.split(' ').next() == Some(name)).count();
+    assert_eq!((records("allocated"), records("freed"), records("reallocated")), (998, 941, 72));
+    assert_eq!((records("program_ended"), records("image_ended")), (3, 1));
+    assert_eq!((records("mark"), records("census"), records("look")), (2, 3, 7));
+}
+
+/// What of it takes the events: a place between two of them, and what the last collection released.
+#[test]
+fn format_1_1_events() {
+    for capture in ["format-1.1.bin", "format-1.1-cut.bin"] {
+        let expected = [("--at mark:loaded", (40_000, 1), (0, 0)), ("--at mark:kept", (0, 0), (12_345, 1))];
+        functions_are_as_recorded(capture, &expected);
+        let json = heaptide("leaks --json", capture).exits(0).json();
+        let site = &json["sites"][0];
+        assert_eq!((&site["function"], &site["verdict"]), (&"litter".into(), &"garbage".into()));
+        assert_eq!(site["garbage"], serde_json::json!({ "bytes": 23_456, "count": 1 }));
+    }
+}
+
+#[test]
+fn format_1_1_aggregated() {
+    let json = format_1_1_says("format-1.1-aggregated.bin", 27_596);
+    assert_eq!((&json["status"], &json["aggregate"]), (&3.into(), &true.into()));
+}
+
+#[test]
+fn format_1_1_cut() {
+    let json = format_1_1_says("format-1.1-cut.bin", 27_584);
+    assert_eq!(json["status"], serde_json::Value::Null);
+    let ran = heaptide("stats --json", "format-1.1-cut.bin");
+    assert!(ran.stderr().contains("ends early at byte 9861: the file is cut inside a block"), "{}", ran.stderr());
+}
