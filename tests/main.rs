@@ -12,6 +12,7 @@ mod help;
 mod hooks;
 mod hostile_names;
 mod imports;
+mod instants;
 mod interpreters;
 mod kills;
 mod leak_fixtures;
