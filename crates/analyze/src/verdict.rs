@@ -8,8 +8,8 @@
 //! |---|---|
 //! | recent | it began in the newest part, which is left out: it may be about to be released |
 //! | garbage | half of what it left or more was cyclic garbage, which the interpreter's last collection released (not told by 3.15, nor where the program has switched the collector off) |
-//! | never freed | no block was ever released; the blocks it left were allocated in five segments or more, of which some are in each third of the time since it began |
-//! | grows | some were released, but the trough rises in five segments or more, of which some are in each third; or it is one block that was reallocated larger five times or more, and is not overdue for the next |
+//! | never freed | no block was ever released; the blocks it left were allocated in five segments or more, of which some are in each third of the time since it began. Four are enough if a quarter of the growth or more lies in the last third of that time |
+//! | grows | some were released, but the trough rises in as many segments; or it is one block that was reallocated larger five times or more, and is not overdue for the next |
 //! | | Of what it grew by, half at least must be left: what was given back again was no leak. |
 //! | saw-tooth | it fell by more than half at least twice, and rose again |
 //! | bounded | it rose in four segments or more and then stayed, or what it has is replaced |
@@ -20,7 +20,7 @@ use crate::histories::{History, Interval};
 
 /// Parts of the run that are compared.
 pub const SEGMENTS: usize = 20;
-/// Segments in which a leak must have grown.
+/// Segments in which a leak must have grown; one less, if it has not slowed down.
 const LEAST_RISES: usize = 5;
 /// Times that a block was reallocated larger, which show that it grows.
 const LEAST_STEPS: usize = 5;
@@ -111,6 +111,9 @@ pub fn judge(history: &History, parts: usize, newest: f64, began: usize) -> Judg
     rises[first] = troughs[first] > 0;
     let last = troughs.len() - 1;
     let growth = troughs[last].saturating_sub(troughs[first]);
+    // In the last third of the time since it began.
+    let lately = troughs[last].saturating_sub(troughs[last - (last - first) / 3]);
+    let least = if lately * 4 >= growth { LEAST_RISES - 1 } else { LEAST_RISES };
     let over = ((last - first).max(1) * end / troughs.len()).max(1);
     let judgement = |verdict, score| Judgement { verdict, score, growth, parts: over };
     let percent = |grew: &[bool]| {
@@ -126,10 +129,10 @@ pub fn judge(history: &History, parts: usize, newest: f64, began: usize) -> Judg
     }
     let most = troughs.iter().copied().max().unwrap_or(0);
     let grew = growth > 0 && left >= growth / 2 && troughs[last] >= most / 2;
-    if grew && history.freed == 0 && goes_on(&born, first) {
+    if grew && history.freed == 0 && goes_on(&born, first, least) {
         return judgement(Verdict::NeverFreed, percent(&born));
     }
-    if grew && goes_on(&rises, first) && born.contains(&true) {
+    if grew && goes_on(&rises, first, least) && born.contains(&true) {
         return judgement(Verdict::Grows, percent(&rises));
     }
     if grew && is_reallocated(history, old) {
@@ -157,10 +160,10 @@ fn segments<T>(parts: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// Whether it grew in enough segments, and in each third of the time since it began.
-fn goes_on(grew: &[bool], first: usize) -> bool {
+fn goes_on(grew: &[bool], first: usize, least: usize) -> bool {
     let since = &grew[first..];
     let third = |n: usize| since[n * since.len() / 3..(n + 1) * since.len() / 3].contains(&true);
-    since.iter().filter(|grew| **grew).count() >= LEAST_RISES && (0..3).all(third)
+    since.iter().filter(|grew| **grew).count() >= least && (0..3).all(third)
 }
 
 /// Whether it is one block that is reallocated larger again and again, and not overdue for the next time: a container to
@@ -258,6 +261,14 @@ mod tests {
             Verdict::SawTooth,
         );
         check((185..INTERVALS).map(|part| (part, None)), Verdict::Recent);
+        // In bursts: four in the part that is looked at.
+        let bursts = [20, 60, 100, 140, 190];
+        check((0..50).map(|n| (bursts[n / 10], None)), Verdict::NeverFreed);
+        // The same, less each time.
+        check(
+            [30, 10, 5, 3].iter().zip(bursts).flat_map(|(n, part)| (0..*n).map(move |_| (part, None))),
+            Verdict::Bounded,
+        );
         // Began in the middle.
         check((100..INTERVALS).map(|part| (part, None)), Verdict::NeverFreed);
     }
