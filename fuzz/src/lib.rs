@@ -12,22 +12,26 @@ pub mod words;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod recording;
 
-use heaptide_analyze::suppressions::Suppressions;
 use heaptide_analyze::diff::Diff;
-use heaptide_analyze::leaks::Leaks;
+use heaptide_analyze::instants::{Position, Span};
+use heaptide_analyze::leaks::{Judging, Leaks};
 use heaptide_analyze::profile::{Metric, Options, Profile};
 use heaptide_analyze::records::walk;
 use heaptide_analyze::sites::By;
 use heaptide_analyze::source::Source;
 use heaptide_analyze::strip::{self, Key, Names, Paths};
+use heaptide_analyze::suppressions::Suppressions;
 use heaptide_analyze::symbolize::Symbolized;
 use heaptide_analyze::symbols::{self, Request, Settings};
 use heaptide_analyze::{Capture, CaptureError};
+use heaptide_analyze::{lifetimes, peaks};
 use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::summary::IndexEntry;
 use heaptide_format::capture::{Footer, decode_meta, encode_meta, header};
+use heaptide_format::ids::Nanos;
 use heaptide_report::parse::Printer;
 use heaptide_report::{Context, Style, diff, folded, html, leaks, page, stats, summary, svg, tree, types};
+use heaptide_report::{lifetimes as report, peak};
 use std::io::{self, Write};
 
 /// A disk that is full after 4 MiB. What a format needs in length (`folded` writes each stack whole) is no fault, and
@@ -107,7 +111,8 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
     for metric in Metric::ALL {
         written(|out| folded::write(profile, metric, options.pid.is_some(), out));
         for by in [By::Package, By::Module, By::File, By::Function, By::Line] {
-            let table = summary::Options { metric, temporary_within: within, by, limit: Some(30), by_total: true };
+            let (limit, by_total, filtered) = (Some(30), true, None);
+            let table = summary::Options { metric, temporary_within: within, by, limit, by_total, filtered };
             written(|out| summary::write_text(&context, profile, &table, style, out));
             written(|out| summary::write_json(&context, profile, &summary::Options { limit: None, ..table }, out));
         }
@@ -125,19 +130,38 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
     if options.pid.is_some() {
         written(|out| svg::write(&context, profile, Metric::Peak, within, true, out));
     }
-    let found = Leaks::of(profile, &Suppressions::builtin());
+    let suppressions = Suppressions::builtin();
+    let mut found = Leaks::of(profile, &suppressions);
+    // A capture without events, or with damaged ones, has no answer to these: that is one too.
+    let judging = Judging { span: profile.span, newest: 0.1 };
+    let _ = found.judge(capture, profile, judging, &mut |_| {});
     for all in [false, true] {
-        let list = leaks::Options { limit: Some(20), all };
+        let list = leaks::Options { limit: Some(20), all, newest: 0.1 };
         written(|out| leaks::write_text(&context, profile, &found, &list, style, out));
-        written(|out| leaks::write_json(&context, profile, &found, &leaks::Options { limit: None, all }, out));
+        let list = leaks::Options { limit: None, ..list };
+        written(|out| leaks::write_json(&context, profile, &found, &suppressions, &list, out));
+    }
+    if options.pid.is_none() {
+        if let Ok(sites) = peaks::by_site(capture, profile, &mut |_| {}) {
+            written(|out| peak::write_text(&context, profile, &sites, Some(20), style, out));
+        }
+        if let Ok((all, sites)) = lifetimes::of(capture, profile, &mut |_| {}) {
+            written(|out| report::write_text(&context, profile, (&all, &sites), Some(20), style, out));
+        }
+        let end = capture.account.totals.duration.0;
+        for (from, to) in [(0, end / 2), (end / 3, end)] {
+            let span = Span::Between(Position::Time(Nanos(from)), Position::Time(Nanos(to)));
+            let _ = Profile::of(capture, &Options { span, byte_seconds: true, ..*options }, &mut |_| {});
+        }
     }
     written(|out| types::write_text(&context, Some(20), style, out));
     written(|out| types::write_json(&context, out));
     written(|out| stats::write_text(&context, profile, Some(10), style, out));
     written(|out| stats::write_json(&context, profile, None, out));
-    let nothing = Profile::default();
+    let nothing = Profile { metrics: Metric::ALL.to_vec(), ..Profile::default() };
     let between = if options.pid.is_some() { Diff::of(profile, &nothing) } else { Diff::of(&nothing, profile) };
-    let changes = diff::Options { metric: Metric::Allocated, limit: Some(20) };
+    let changes =
+        diff::Options { metric: Metric::Allocated, by: None, by_total: false, limit: Some(20), filtered: None };
     written(|out| diff::write_text(&context, &context, &between, &changes, style, out));
     written(|out| diff::write_json(&context, &context, &between, &changes, out));
     if options.pid.is_some() {
@@ -163,6 +187,8 @@ pub fn wrapped(mut content: &[u8]) -> Vec<u8> {
             5 => BlockKind::Samples,
             7 => BlockKind::NativeNames,
             8 => BlockKind::UnseenAllocators,
+            9 => BlockKind::Marks,
+            11 => BlockKind::MemoryMaps,
             10 => BlockKind::Census,
             _ => BlockKind::Footer,
         };

@@ -1,7 +1,6 @@
 //! Texts as names of everything that has one, and what the reports make of them: in the page and the picture no markup is
 //! of them, in text no character steers a terminal.
 
-use heaptide_analyze::suppressions::Suppressions;
 use heaptide_analyze::Capture;
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::leaks::Leaks;
@@ -9,6 +8,7 @@ use heaptide_analyze::profile::{Metric, Options, Profile};
 use heaptide_analyze::records::walk;
 use heaptide_analyze::sites::By;
 use heaptide_analyze::source::Source;
+use heaptide_analyze::suppressions::Suppressions;
 use heaptide_format::capture::definitions::{
     CodeDef, Definitions, FrameDef, ImageDef, ImageOrigin, ModuleDef, NodeDef, ThreadDef,
 };
@@ -251,18 +251,26 @@ pub fn names_stay_text(input: &[u8]) {
         check_picture(&picture);
     }
     for by in [By::Package, By::Module, By::File, By::Function, By::Line] {
-        let options = summary::Options { metric: Metric::Peak, temporary_within: 1, by, limit: None, by_total: true };
+        let options = summary::Options {
+            metric: Metric::Peak,
+            temporary_within: 1,
+            by,
+            limit: None,
+            by_total: true,
+            filtered: None,
+        };
         check_plain("summary", &text_of(|out| summary::write_text(&context, &profile, &options, style, out)));
     }
     let outline = tree::Options { metric: Metric::Peak, temporary_within: 1, least_percent: 0.0, all_frames: true };
     check_plain("tree", &text_of(|out| tree::write_text(&context, &profile, &outline, style, out)));
     check_plain("folded", &text_of(|out| folded::write(&profile, Metric::Peak, true, out)));
     let found = Leaks::of(&profile, &Suppressions::builtin());
-    let list = leaks::Options { limit: None, all: true };
+    let list = leaks::Options { limit: None, all: true, newest: 0.1 };
     check_plain("leaks", &text_of(|out| leaks::write_text(&context, &profile, &found, &list, style, out)));
     check_plain("stats", &text_of(|out| stats::write_text(&context, &profile, None, style, out)));
-    let between = Diff::of(&Profile::default(), &profile);
-    let changes = diff::Options { metric: Metric::Peak, limit: None };
+    let nothing = Profile { metrics: Metric::ALL.to_vec(), ..Profile::default() };
+    let between = Diff::of(&nothing, &profile);
+    let changes = diff::Options { metric: Metric::Peak, by: None, by_total: false, limit: None, filtered: None };
     check_plain("diff", &text_of(|out| diff::write_text(&context, &context, &between, &changes, style, out)));
     let source = Source::from_bytes(bytes);
     for as_json in [false, true] {
