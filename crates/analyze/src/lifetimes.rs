@@ -3,13 +3,12 @@
 use crate::call_tree::NodeId;
 use crate::error::CaptureError;
 use crate::histories::NO_GROUP;
-use crate::profile::Profile;
+use crate::profile::{Profile, SiteGroups};
 use crate::reader::{Capture, Progress};
 use crate::replay::{Born, Watch};
 use crate::tally::RowId;
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::ids::{ImageIndex, Nanos, StackId};
-use rustc_hash::FxHashMap;
 
 /// Classes of lifetimes: the first under a millisecond, each further one up to ten times as long; then the blocks that were
 /// live to the end, however long that was.
@@ -131,20 +130,11 @@ pub fn of(
     profile: &Profile,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Lifetimes, Vec<SiteLifetimes>), CaptureError> {
-    let sites = profile.sites();
-    let frame_of = |node: NodeId| profile.tree.nodes()[sites[node.index()].index()].frame;
-    let mut groups: FxHashMap<u32, u32> = FxHashMap::default();
-    let mut found: Vec<NodeId> = Vec::new();
-    for node in profile.nodes() {
-        groups.entry(frame_of(node)).or_insert_with(|| {
-            found.push(sites[node.index()]);
-            found.len() as u32 - 1
-        });
-    }
-    let group_of = profile.by_stack(|node| groups.get(&frame_of(node)).copied());
+    let SiteGroups { sites, of_node } = profile.grouped_by_site();
+    let group_of = profile.by_stack(|node| Some(of_node[node.index()]));
     let watch = Watching {
         group_of: &group_of,
-        groups: vec![Lifetimes::default(); found.len()],
+        groups: vec![Lifetimes::default(); sites.len()],
         all: Lifetimes::default(),
         rows: Vec::new(),
         over: Vec::new(),
@@ -152,7 +142,7 @@ pub fn of(
     };
     let Watching { groups, all, .. } = capture.replay(profile.span, 0, watch, progress)?.watch;
     let mut found: Vec<SiteLifetimes> =
-        found.into_iter().zip(groups).map(|(node, lifetimes)| SiteLifetimes { node, lifetimes }).collect();
+        sites.into_iter().zip(groups).map(|(node, lifetimes)| SiteLifetimes { node, lifetimes }).collect();
     found.retain(|site| site.lifetimes != Lifetimes::default());
     found.sort_by_key(|site| {
         let total = site.lifetimes.total();

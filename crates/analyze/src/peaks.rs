@@ -6,7 +6,6 @@ use crate::profile::{Metric, Profile};
 use crate::reader::{Capture, Progress};
 use crate::without::{Peak, Without};
 use heaptide_format::capture::summary::Amount;
-use rustc_hash::FxHashMap;
 
 /// A site and the peak without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +35,13 @@ pub fn by_site(
     profile: &Profile,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<SitePeak>, CaptureError> {
-    let sites = profile.sites();
-    let frame_of = |node: NodeId| profile.tree.nodes()[sites[node.index()].index()].frame;
-    let mut groups: FxHashMap<u32, u32> = FxHashMap::default();
-    let mut found: Vec<SitePeak> = Vec::new();
-    for (node, at_peak) in profile.nodes().zip(profile.own(Metric::Peak)) {
-        let group = *groups.entry(frame_of(node)).or_insert_with(|| {
-            let (node, without) = (sites[node.index()], Peak::default());
-            found.push(SitePeak { node, at_peak: Amount::default(), without });
-            found.len() as u32 - 1
-        });
-        found[group as usize].at_peak += at_peak;
+    let groups = profile.grouped_by_site();
+    let site = |node: &NodeId| SitePeak { node: *node, at_peak: Amount::default(), without: Peak::default() };
+    let mut found: Vec<SitePeak> = groups.sites.iter().map(site).collect();
+    for (group, at_peak) in groups.of_node.iter().zip(profile.own(Metric::Peak)) {
+        found[*group as usize].at_peak += at_peak;
     }
-    let group_of = profile.by_stack(|node| groups.get(&frame_of(node)).copied());
+    let group_of = profile.by_stack(|node| Some(groups.of_node[node.index()]));
     let replayed = capture.replay(profile.span, 0, Without::new(&group_of, found.len()), progress)?;
     let peak = replayed.account.totals.peak.bytes;
     for (site, without) in found.iter_mut().zip(replayed.watch.finish()) {

@@ -293,6 +293,20 @@ impl Profile {
         (0..self.tree.nodes().len() as u32).map(NodeId)
     }
 
+    /// The sites, each once, whatever their nodes.
+    pub fn grouped_by_site(&self) -> SiteGroups {
+        let mut known: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut groups = SiteGroups::default();
+        for site in self.sites() {
+            let group = *known.entry(self.tree.nodes()[site.index()].frame).or_insert_with(|| {
+                groups.sites.push(site);
+                groups.sites.len() as u32 - 1
+            });
+            groups.of_node.push(group);
+        }
+        groups
+    }
+
     /// For each stack of the capture, by its number, the group of its node; [`NO_GROUP`] for those without one.
     pub fn by_stack(&self, group_of: impl Fn(NodeId) -> Option<u32>) -> Vec<u32> {
         let group = |place: &Option<NodeId>| place.and_then(&group_of).unwrap_or(NO_GROUP);
@@ -316,6 +330,15 @@ impl Profile {
         }
         sites
     }
+}
+
+/// Nodes put together by their site, see [`Profile::sites`].
+#[derive(Clone, Debug, Default)]
+pub struct SiteGroups {
+    /// A node of each site.
+    pub sites: Vec<NodeId>,
+    /// By [`NodeId`]: the place of its site among those.
+    pub of_node: Vec<u32>,
 }
 
 /// A row of the capture, as far as it matters here.

@@ -253,7 +253,7 @@ mod tests {
         check("/dev/zero (deleted)", true, Part::Shared);
         check("/SYSV00000000 (deleted)", true, Part::Shared);
         check("/memfd:heaptide (deleted)", true, Part::Tracer);
-        check("/root/.cache/heaptide/libheaptide-0123456789abcdef.so", false, Part::Tracer);
+        check("/home/me/.cache/heaptide/libheaptide-0123456789abcdef.so", false, Part::Tracer);
     }
 
     #[test]
