@@ -319,29 +319,31 @@ test('a hundred thousand nodes are laid out in well under a second', () => {
 
 // ---- addresses ----------------------------------------------------------------------------------------------
 
+const VIEWS = ['calls', 'inverted', 'table'];
+
 test('addresses come back as they were', () => {
-  const look = { ...firstLook('peak'), metric: 'leaked', unit: 'blocks', inverted: true, byLine: false, interpreter: true, byPackage: true, search: '/a&b=#c/', zoom: [3, 14] };
+  const look = { ...firstLook('peak'), metric: 'leaked', unit: 'blocks', view: 'inverted', byLine: false, interpreter: true, byPackage: true, search: '/a&b=#c/', zoom: [3, 14] };
   const address = toAddress(look, firstLook('peak'));
   assert.equal(address, '#metric=leaked&unit=blocks&view=inverted&lines=merged&interpreter=shown&colours=packages&search=%2Fa%26b%3D%23c%2F&zoom=3.14');
-  assert.deepEqual(fromAddress(address, firstLook('peak'), ['peak', 'leaked']), look);
+  assert.deepEqual(fromAddress(address, firstLook('peak'), ['peak', 'leaked'], VIEWS), look);
   assert.equal(toAddress(firstLook('peak'), firstLook('peak')), '#');
 });
 
 test('an address that makes no sense is the first look', () => {
-  for (const address of ['', '#', '#zoom=x', '#metric=none', '#%', '#search=%E0%A4%A', '#=&&=']) {
-    assert.deepEqual(fromAddress(address, firstLook('peak'), ['peak']), firstLook('peak'));
+  for (const address of ['', '#', '#zoom=x', '#metric=none', '#%', '#search=%E0%A4%A', '#=&&=', '#view=none', '#view=constructor']) {
+    assert.deepEqual(fromAddress(address, firstLook('peak'), ['peak'], VIEWS), firstLook('peak'));
   }
 });
 
 test('a page that opens inverted', () => {
   const first = firstLook('peak', true);
-  assert.equal(fromAddress('', first, ['peak']).inverted, true);
-  assert.equal(fromAddress('#unit=blocks', first, ['peak']).inverted, true);
+  assert.equal(fromAddress('', first, ['peak'], VIEWS).view, 'inverted');
+  assert.equal(fromAddress('#unit=blocks', first, ['peak'], VIEWS).view, 'inverted');
   assert.equal(toAddress(first, first), '#');
-  const turned = { ...first, inverted: false };
+  const turned = { ...first, view: 'calls' };
   assert.equal(toAddress(turned, first), '#view=calls');
-  assert.deepEqual(fromAddress('#view=calls', first, ['peak']), turned);
-  assert.deepEqual(fromAddress('#view=table', first, ['peak']), { ...first, table: true });
+  assert.deepEqual(fromAddress('#view=calls', first, ['peak'], VIEWS), turned);
+  assert.deepEqual(fromAddress('#view=table', first, ['peak'], VIEWS), { ...first, view: 'table' });
   const model = new Model(page(TWO_BRANCHES, { inverted: true }));
   assert.equal(outline(model.view, model.frames), 'all 67(r 52(a 30(m 30) b 20(m 20) r 2(b 2(m 2))) a 10(m 10) b 5(m 5))');
 });
@@ -417,7 +419,7 @@ test('a peak among many points is not lost', () => {
 
 test('one block from the data to its rectangle and words', () => {
   const model = new Model(readPage(TINY));
-  model.show({ ...model.look, inverted: false, zoom: [0, 1] });
+  model.show({ ...model.look, view: 'calls', zoom: [0, 1] });
   // Sides: before 1 500, after 13 400; widths: 12 345 + 55 + max(1 000, 1 500).
   assert.equal(model.view.columns[model.column][0], 13_900);
   assert.equal(model.nameOf(model.zoomed), 'parse');

@@ -2,9 +2,9 @@
 // What is looked at ↔ the part of the page's address behind "#", so that it can be linked to. Pure.
 
 /**
- * @typedef {{metric: string, unit: 'bytes' | 'blocks', inverted: boolean, byLine: boolean, interpreter: boolean, byPackage: boolean,
- *   table: boolean, search: string, zoom: number[]}} Look
- *   `byPackage`: whether packages give the colours. `interpreter`: whether interpreter frames are shown. `zoom`: frames from below the root.
+ * @typedef {{metric: string, unit: 'bytes' | 'blocks', view: string, byLine: boolean, interpreter: boolean, byPackage: boolean,
+ *   search: string, zoom: number[]}} Look
+ *   `view`: "calls", "inverted", "table" and what else there is. `byPackage`: whether packages give the colours. `interpreter`: whether interpreter frames are shown. `zoom`: frames from below the root.
  */
 
 /**
@@ -14,7 +14,8 @@
  * @returns {Look}
  */
 export function firstLook(metric, inverted = false) {
-  return { metric, unit: 'bytes', inverted, byLine: true, interpreter: false, byPackage: false, table: false, search: '', zoom: [] };
+  const view = inverted ? 'inverted' : 'calls';
+  return { metric, unit: 'bytes', view, byLine: true, interpreter: false, byPackage: false, search: '', zoom: [] };
 }
 
 /**
@@ -27,8 +28,7 @@ export function toAddress(look, first) {
   const parts = [];
   if (look.metric !== first.metric) parts.push(`metric=${encodeURIComponent(look.metric)}`);
   if (look.unit === 'blocks') parts.push('unit=blocks');
-  if (look.table) parts.push('view=table');
-  else if (look.inverted !== first.inverted) parts.push(look.inverted ? 'view=inverted' : 'view=calls');
+  if (look.view !== first.view) parts.push(`view=${look.view}`);
   if (!look.byLine) parts.push('lines=merged');
   if (look.interpreter) parts.push('interpreter=shown');
   if (look.byPackage) parts.push('colours=packages');
@@ -42,9 +42,10 @@ export function toAddress(look, first) {
  * @param {string} address  with or without "#"
  * @param {Look} first
  * @param {string[]} metrics  the keys there are
+ * @param {string[]} views  the views there are
  * @returns {Look}
  */
-export function fromAddress(address, first, metrics) {
+export function fromAddress(address, first, metrics, views) {
   const look = { ...first };
   for (const part of address.replace(/^#/, '').split('&')) {
     const [name, ...rest] = part.split('=');
@@ -56,8 +57,7 @@ export function fromAddress(address, first, metrics) {
     }
     if (name === 'metric' && metrics.includes(value)) look.metric = value;
     else if (name === 'unit') look.unit = value === 'blocks' ? 'blocks' : 'bytes';
-    else if (name === 'view' && value === 'table') look.table = true;
-    else if (name === 'view' && ['calls', 'inverted'].includes(value)) look.inverted = value === 'inverted';
+    else if (name === 'view' && views.includes(value)) look.view = value;
     else if (name === 'lines') look.byLine = value !== 'merged';
     else if (name === 'interpreter') look.interpreter = value === 'shown';
     else if (name === 'colours') look.byPackage = value === 'packages';

@@ -44,13 +44,15 @@ export class Model {
   /**
    * Looks at something else. Does only the work that the change needs.
    * @param {Look} look
+   * @returns {boolean} whether the nodes are others than before
    */
   show(look) {
     const before = this.look;
     this.look = look;
     if (look.byPackage !== before.byPackage) this.fills = [];
     const frames = look.byLine !== before.byLine || look.interpreter !== before.interpreter;
-    if (frames || look.metric !== before.metric || look.inverted !== before.inverted) {
+    const others = frames || look.metric !== before.metric || (look.view === 'inverted') !== (before.view === 'inverted');
+    if (others) {
       this.metric = this.page.metrics.find((metric) => metric.key === look.metric) ?? this.page.metrics[0];
       if (frames) this.tree = this.makeTree();
       this.own = ownColumns(this.tree, this.metric);
@@ -59,6 +61,12 @@ export class Model {
     if (frames || look.search !== before.search) this.search(look.search);
     this.zoomed = nodeAt(this.view, look.zoom);
     this.column = widthColumn(this.own, look.unit === 'bytes' ? BYTES : COUNTS);
+    return others;
+  }
+
+  /** Whether callers are below. */
+  get turned() {
+    return this.look.view === 'inverted';
   }
 
   makeTree() {
@@ -68,7 +76,7 @@ export class Model {
   }
 
   makeView() {
-    return this.look.inverted ? inverted(this.tree, this.own) : topDown(this.tree, this.own);
+    return this.turned ? inverted(this.tree, this.own) : topDown(this.tree, this.own);
   }
 
   /** @param {string} text */
@@ -251,7 +259,7 @@ export class Model {
       line(nouns, exact(values.counts)),
       line('Share', `${percent(after, this.inUnit(this.whole)[1])} of all ${this.look.unit === 'bytes' ? 'bytes' : `${this.noun}s`}`),
     ];
-    if (!this.look.inverted && frame >= 0) {
+    if (!this.turned && frame >= 0) {
       const own = this.valuesOf(this.own, id);
       if (own.bytes !== values.bytes) lines.push(line('Itself', humanBytes(own.bytes)));
     }
@@ -276,7 +284,7 @@ export class Model {
   callPath(id) {
     const path = [];
     for (let at = id; at > 0; at = this.view.parent[at]) path.push(`${this.nameOf(at)} (${this.placeOf(at) || 'unknown file'})`);
-    return (this.look.inverted ? path : path.reverse()).join('\n');
+    return (this.turned ? path : path.reverse()).join('\n');
   }
 
   /**

@@ -1,18 +1,24 @@
 // @ts-check
-// The parts of the page around the graph: switches, table, tooltip, legend, information dialog.
+// The parts of the page around its views: switches, tooltip, legend, information dialog.
 // They are given what to show and whom to tell; all text goes in by `textContent`.
 
 import { KINDS } from './data.js';
 import { changeColor, kindColor, packageColor } from './colors.js';
-import { fileAndLine, percent, signed } from './words.js';
 
 /** @typedef {import('./model.js').Model} Model */
 
 /** Packages in the legend; more do not fit. */
 const LEGEND_PACKAGES = 8;
 
-/** Rows of the table shown at first. */
-const TABLE_ROWS = 200;
+/**
+ * @param {string} id
+ * @returns {any} the element of the template
+ */
+export function part(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`The page has no part "${id}".`);
+  return found;
+}
 
 /**
  * @param {string} tag
@@ -120,99 +126,4 @@ export function showLegend(legend, model) {
  */
 export function showFacts(list, facts) {
   list.replaceChildren(...facts.flatMap(([label, value]) => [element('dt', label), element('dd', value)]));
-}
-
-/**
- * The table of functions: what each allocated itself and with all it called.
- * @param {HTMLElement} place
- * @param {Model} model
- * @param {{sort: 'own' | 'total', all: boolean}} state
- * @param {{sort: (by: 'own' | 'total') => void, all: () => void, find: (text: string) => void}} tell
- */
-export function showTable(place, model, state, tell) {
-  const weight = (/** @type {import('./model.js').Values} */ values) => {
-    const [before, after] = model.inUnit(values);
-    return model.difference ? Math.abs(after - before) : after;
-  };
-  const rows = model.tableRows().sort((a, b) => weight(b[state.sort]) - weight(a[state.sort]) || a.frame - b.frame);
-  const whole = model.inUnit(model.whole)[1];
-  const cells = (/** @type {import('./model.js').Values} */ values) => {
-    const [before, after] = model.inUnit(values);
-    const second = model.difference ? signed(after - before, (n) => model.amount(n)) : percent(after, whole);
-    return [element('td', model.amount(after), 'number'), element('td', second, 'number share')];
-  };
-  const body = element('tbody');
-  for (const { frame, own, total } of rows.slice(0, state.all ? undefined : TABLE_ROWS)) {
-    const name = /** @type {HTMLButtonElement} */ (element('button', model.frames.name[frame]));
-    name.type = 'button';
-    name.title = 'Find it in the graph';
-    name.addEventListener('click', () => tell.find(model.frames.name[frame]));
-    const cell = element('td');
-    cell.append(name);
-    const where = fileAndLine(model.frames.file[frame], model.look.byLine ? model.frames.line[frame] : 0);
-    const file = element('td', where.length > 56 ? `…${where.slice(-55)}` : where, 'file');
-    file.title = where;
-    const row = element('tr');
-    row.append(cell, file, ...cells(own), ...cells(total));
-    body.append(row);
-  }
-  const table = element('table');
-  table.append(tableHead(state.sort, model.difference, tell.sort), body);
-  place.replaceChildren(table);
-  if (rows.length === 0) place.append(element('p', 'No function matches.', 'more'));
-  if (rows.length > TABLE_ROWS && !state.all) {
-    const more = element('p', undefined, 'more');
-    const button = element('button', `Show all ${rows.length} functions`);
-    button.addEventListener('click', tell.all);
-    more.append(button);
-    place.append(more);
-  }
-}
-
-/**
- * @param {'own' | 'total'} sort
- * @param {boolean} difference
- * @param {(by: 'own' | 'total') => void} choose
- */
-function tableHead(sort, difference, choose) {
-  const row = element('tr');
-  row.append(headCell('Function'), headCell('Where'));
-  for (const [by, text, title] of /** @type {['own' | 'total', string, string][]} */ ([
-    ['own', 'Itself', 'What the function asked for itself'],
-    ['total', 'With callees', 'What the function and all it called asked for'],
-  ])) {
-    // A difference is sorted by how much it is, whatever its sign.
-    const cells = [text, difference ? 'Change' : 'Share'].map((name, i) => {
-      if (i !== Number(difference)) return headCell(name);
-      const cell = headCell(sort === by ? `${name} ↓` : name, () => choose(by));
-      if (sort === by) cell.setAttribute('aria-sort', 'descending');
-      return cell;
-    });
-    for (const cell of cells) {
-      cell.className = 'number';
-      cell.title = title;
-    }
-    row.append(...cells);
-  }
-  const head = element('thead');
-  head.append(row);
-  return head;
-}
-
-/**
- * @param {string} text
- * @param {() => void} [press]
- * @returns {HTMLElement}
- */
-function headCell(text, press) {
-  const cell = element('th');
-  cell.setAttribute('scope', 'col');
-  if (!press) {
-    cell.append(element('span', text));
-    return cell;
-  }
-  const button = element('button', text);
-  button.addEventListener('click', press);
-  cell.append(button);
-  return cell;
 }

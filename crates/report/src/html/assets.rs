@@ -33,6 +33,9 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("timeline.js", include_str!("../../assets/timeline.js")),
     ("model.js", include_str!("../../assets/model.js")),
     ("panels.js", include_str!("../../assets/panels.js")),
+    ("graph.js", include_str!("../../assets/graph.js")),
+    ("table.js", include_str!("../../assets/table.js")),
+    ("timebar.js", include_str!("../../assets/timebar.js")),
     ("main.js", include_str!("../../assets/main.js")),
 ];
 

@@ -1,0 +1,153 @@
+// @ts-check
+// The flame graph on its canvas: pointing, clicking, keys. What it shows is the model's; what a click means for the whole page is the
+// application's (main.js).
+
+import { ROW_HEIGHT, indexAt, layoutRows, neighbour, placeOf } from './layout.js';
+import { pathOf } from './views.js';
+import { drawGraph, prepareCanvas } from './draw.js';
+import { part, showTooltip } from './panels.js';
+import { metricPhrase } from './words.js';
+
+/** @typedef {import('./main.js').Application} Application */
+
+export class GraphView {
+  /** @param {Application} app */
+  constructor(app) {
+    this.app = app;
+    this.place = part('graph');
+    this.canvas = part('graph-canvas');
+    this.tooltip = part('tooltip');
+    /** @type {import('./layout.js').Row[]} */
+    this.rows = [];
+    this.hovered = -1;
+    this.listen();
+  }
+
+  get model() {
+    return this.app.model;
+  }
+
+  /** After the model has changed. */
+  show() {
+    const { model } = this;
+    this.hovered = -1;
+    this.tooltip.hidden = true;
+    this.rows = layoutRows(model.view, model.column, model.zoomed, this.place.clientWidth);
+    part('graph-height').style.height = `${this.rows.length * ROW_HEIGHT}px`;
+    const empty = !(model.view.columns[model.column][0] > 0);
+    part('graph-empty').hidden = !empty;
+    part('graph-empty').textContent = `Nothing to draw: 0 bytes ${metricPhrase(model.metric.key)}.`;
+  }
+
+  /** On the next frame of the screen. */
+  draw() {
+    this.drawPart(this.place.clientWidth, this.place.clientHeight, this.place.scrollTop);
+  }
+
+  /** All rows at once, as far as a canvas can go: paper does not scroll. */
+  drawForPaper() {
+    this.drawPart(this.place.clientWidth, Math.min(this.rows.length, 500) * ROW_HEIGHT, 0);
+  }
+
+  /**
+   * @param {number} width
+   * @param {number} height
+   * @param {number} top
+   */
+  drawPart(width, height, top) {
+    const { model } = this;
+    const { css } = this.app;
+    drawGraph(prepareCanvas(this.canvas, width, height), {
+      rows: this.rows,
+      zoomDepth: this.zoomDepth(),
+      fill: (id) => model.fill(id),
+      label: (id) => model.nameOf(id),
+      remarks: (id) => model.remarks(id),
+      matched: model.matched ? (id) => model.isMatched(id) : null,
+      hovered: this.hovered,
+      selected: this.app.selected,
+      top,
+      height,
+      style: {
+        ink: css('--ink'), soft: css('--frame-soft'), panel: css('--panel'), match: css('--match'),
+        accent: css('--accent'), font: `12px ${css('--sans')}`,
+      },
+    });
+  }
+
+  zoomDepth() {
+    return pathOf(this.model.view, this.model.zoomed).length;
+  }
+
+  /** Scrolls to the zoomed frame, with some of its callers. */
+  toZoomed() {
+    this.place.scrollTop = Math.max(0, (this.zoomDepth() - 3) * ROW_HEIGHT);
+  }
+
+  /**
+   * @param {MouseEvent} event
+   * @returns {number} node id, −1: none
+   */
+  under(event) {
+    const box = this.place.getBoundingClientRect();
+    const depth = Math.floor((event.clientY - box.top - this.place.clientTop + this.place.scrollTop) / ROW_HEIGHT);
+    const at = indexAt(this.rows[depth], event.clientX - box.left - this.place.clientLeft);
+    return at < 0 ? -1 : this.rows[depth].id[at];
+  }
+
+  listen() {
+    const { place } = this;
+    place.addEventListener('pointermove', (/** @type {PointerEvent} */ event) => {
+      const id = this.under(event);
+      place.style.cursor = id >= 0 ? 'pointer' : '';
+      if (id !== this.hovered) {
+        this.hovered = id;
+        this.app.draw();
+      }
+      if (id < 0) this.tooltip.hidden = true;
+      else showTooltip(this.tooltip, this.model.describe(id), event.clientX, event.clientY);
+    });
+    place.addEventListener('pointerleave', () => this.leave());
+    place.addEventListener('scroll', () => this.leave());
+    place.addEventListener('click', (/** @type {MouseEvent} */ event) => {
+      const id = this.under(event);
+      if (id >= 0) this.app.zoom(id);
+    });
+    place.addEventListener('blur', () => { this.tooltip.hidden = true; });
+    place.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (this.key(event.key)) event.preventDefault();
+    });
+  }
+
+  leave() {
+    this.hovered = -1;
+    this.tooltip.hidden = true;
+    this.app.draw();
+  }
+
+  /** @param {string} key @returns {boolean} whether it meant something */
+  key(key) {
+    const { app, model } = this;
+    const way = /** @type {const} */ ({ ArrowUp: 'up', ArrowDown: 'down', ArrowLeft: 'left', ArrowRight: 'right' })[key];
+    if (way) app.select(app.selected < 0 ? model.zoomed : neighbour(this.rows, model.view, app.selected, way));
+    else if ((key === 'Enter' || key === ' ') && app.selected >= 0) app.zoom(app.selected);
+    else return false;
+    return true;
+  }
+
+  /** Brings a frame into sight, with its numbers. @param {number} id */
+  reveal(id) {
+    this.hovered = -1;
+    const place = placeOf(this.rows, this.model.view, id);
+    if (!place) return;
+    const y = place.depth * ROW_HEIGHT;
+    const { scrollTop, clientHeight } = this.place;
+    if (y < scrollTop) this.place.scrollTop = y;
+    else if (y + ROW_HEIGHT > scrollTop + clientHeight) this.place.scrollTop = y + ROW_HEIGHT - clientHeight;
+    const box = this.place.getBoundingClientRect();
+    const row = this.rows[place.depth];
+    const x = box.left + row.x[place.index] + Math.min(row.width[place.index] / 2, 40);
+    showTooltip(this.tooltip, this.model.describe(id), x, box.top + y - this.place.scrollTop + ROW_HEIGHT / 2);
+  }
+}
