@@ -1,6 +1,6 @@
 //! What memory costs over time: bytes of each row, times how long they were live.
 
-use crate::replay::{Born, Watch};
+use crate::replay::{Block, Gone, Watch};
 use crate::tally::RowId;
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::ids::{ImageIndex, Nanos, StackId};
@@ -55,26 +55,24 @@ impl Watch for ByteSeconds {
         self.rows.iter_mut().for_each(|area| area.since = now.0);
     }
 
-    fn was_there(&mut self, row: RowId, bytes: u64) {
-        self.rows[row.0 as usize].live += Amount { bytes, count: 1 };
+    fn was_there(&mut self, block: Block) {
+        self.rows[block.row().0 as usize].live += Amount { bytes: block.bytes(), count: 1 };
     }
 
     fn clock(&mut self, now: Nanos) {
         self.now = now.0;
     }
 
-    fn came(&mut self, row: RowId, bytes: u64, _live: u64) {
-        self.settled(row).live += Amount { bytes, count: 1 };
+    fn came(&mut self, block: Block, _live: u64) {
+        self.settled(block.row()).live += Amount { bytes: block.bytes(), count: 1 };
     }
 
-    fn went(&mut self, row: RowId, bytes: u64, blocks: u64, _born: Born, _live: u64) {
-        let live = &mut self.settled(row).live;
-        live.bytes = live.bytes.saturating_sub(bytes);
-        live.count = live.count.saturating_sub(blocks);
+    fn went(&mut self, block: Block, gone: Gone, _live: u64) {
+        self.settled(block.row()).live -= gone.amount();
     }
 
-    fn left(&mut self, row: RowId, bytes: u64, born: Born) {
-        self.went(row, bytes, 1, born, 0);
+    fn left(&mut self, block: Block) {
+        self.settled(block.row()).live -= Amount { bytes: block.bytes(), count: 1 };
     }
 }
 
@@ -87,15 +85,16 @@ mod tests {
         let mut area = ByteSeconds::default();
         let second = |seconds: f64| Nanos((seconds * 1e9) as u64);
         area.begins(second(1.0), 0);
-        let (row, born) = (RowId(0), Born::default());
+        let row = RowId(0);
+        let [small, large] = [100, 1000].map(|bytes| Block::of_row(row, bytes));
         area.row(row, ImageIndex(0), StackId(1));
-        area.came(row, 100, 100);
+        area.came(small, 100);
         area.clock(second(3.0));
-        area.came(row, 1000, 1100);
+        area.came(large, 1100);
         area.clock(second(3.5));
-        area.went(row, 100, 1, born, 1000);
+        area.went(small, Gone { bytes: 100, blocks: 1, temporary: false }, 1000);
         area.clock(second(10.0));
-        area.left(row, 1000, born);
+        area.left(large);
         // 100 for 2.5 s, 1000 for 7 s.
         let expected = Amount { bytes: 7_250, count: 10 };
         assert_eq!(area.rows().collect::<Vec<_>>(), [(ImageIndex(0), StackId(1), expected)]);

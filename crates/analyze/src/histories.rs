@@ -1,6 +1,6 @@
 //! How the live bytes of groups of stacks went, and when what they left was born: what leaks are judged by.
 
-use crate::replay::{Born, Watch};
+use crate::replay::{Block, Gone as Released, Watch};
 use crate::tally::RowId;
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::ids::{ImageIndex, Nanos, StackId};
@@ -50,7 +50,7 @@ pub struct Histories<'g> {
     /// By image: whether it has allocated.
     met: Vec<bool>,
     /// By image whose interpreter collects garbage at its end: what that has released until now.
-    since: Vec<Option<Vec<Gone>>>,
+    since: Vec<Option<Vec<Garbage>>>,
     from: Nanos,
     /// Nanoseconds of a part; at least 1.
     step: u64,
@@ -60,7 +60,7 @@ pub struct Histories<'g> {
 
 /// A block that was released after the end of its program.
 #[derive(Clone, Copy, Debug)]
-struct Gone {
+struct Garbage {
     group: u32,
     bytes: u64,
     part: u16,
@@ -143,10 +143,10 @@ impl Watch for Histories<'_> {
         }
     }
 
-    fn was_there(&mut self, row: RowId, bytes: u64) {
-        if let Some((row, group)) = self.running(row) {
-            row.live += Amount { bytes, count: 1 };
-            group.live += Amount { bytes, count: 1 };
+    fn was_there(&mut self, block: Block) {
+        if let Some((row, group)) = self.running(block.row()) {
+            row.live += Amount { bytes: block.bytes(), count: 1 };
+            group.live += Amount { bytes: block.bytes(), count: 1 };
             group.intervals[0] = Interval { least: group.live.bytes, most: group.live.bytes };
         }
     }
@@ -161,10 +161,10 @@ impl Watch for Histories<'_> {
         }
     }
 
-    fn came(&mut self, row: RowId, bytes: u64, _live: u64) {
-        if let Some((row, group)) = self.running(row) {
-            row.live += Amount { bytes, count: 1 };
-            group.live += Amount { bytes, count: 1 };
+    fn came(&mut self, block: Block, _live: u64) {
+        if let Some((row, group)) = self.running(block.row()) {
+            row.live += Amount { bytes: block.bytes(), count: 1 };
+            group.live += Amount { bytes: block.bytes(), count: 1 };
             group.allocated += 1;
             if let Some(interval) = group.intervals.last_mut() {
                 interval.most = interval.most.max(group.live.bytes);
@@ -172,45 +172,45 @@ impl Watch for Histories<'_> {
         }
     }
 
-    fn went(&mut self, row: RowId, bytes: u64, blocks: u64, born: Born, _live: u64) {
+    fn went(&mut self, block: Block, gone: Released, _live: u64) {
         let part = self.part;
-        let RowState { group, image, .. } = self.rows[row.0 as usize];
+        let RowState { group, image, .. } = self.rows[block.row().0 as usize];
         if self.over.get(image.index()) == Some(&true) && group != NO_GROUP {
-            let part = self.part_of(born.time()) as u16;
+            let part = self.part_of(block.born().time()) as u16;
             // What came since its end was not leaked.
-            let is_leaked = born.time() <= self.end;
+            let is_leaked = block.born().time() <= self.end;
             if let Some(Some(since)) = self.since.get_mut(image.index())
                 && is_leaked
                 && since.len() < MOST_GARBAGE
             {
-                since.push(Gone { group, bytes, part });
+                since.push(Garbage { group, bytes: gone.bytes, part });
             }
             return;
         }
-        if let Some((row, group)) = self.running(row) {
-            subtract(&mut row.live, Amount { bytes, count: blocks });
-            subtract(&mut group.live, Amount { bytes, count: blocks });
-            group.freed += blocks;
-            group.freed_in[part] = group.freed_in[part].saturating_add(blocks as u32);
+        if let Some((row, group)) = self.running(block.row()) {
+            row.live -= gone.amount();
+            group.live -= gone.amount();
+            group.freed += gone.blocks;
+            group.freed_in[part] = group.freed_in[part].saturating_add(gone.blocks as u32);
             if let Some(interval) = group.intervals.last_mut() {
                 interval.least = interval.least.min(group.live.bytes);
             }
         }
     }
 
-    fn reallocated(&mut self, old: (RowId, u64, Born), new: (RowId, u64), live: u64) {
-        let [from, to] = [old.0, new.0].map(|row| self.rows[row.0 as usize].group);
-        if from != to || self.running(old.0).is_none() {
-            self.went(old.0, old.1, 1, old.2, live);
-            return self.came(new.0, new.1, live);
+    fn reallocated(&mut self, old: Block, gone: Released, new: Block, live: u64) {
+        let [from, to] = [old, new].map(|block| self.rows[block.row().0 as usize].group);
+        if from != to || self.running(old.row()).is_none() {
+            self.went(old, gone, live);
+            return self.came(new, live);
         }
         // At no time it had neither.
         let part = self.part;
-        let (went, came) = (Amount { bytes: old.1, count: 1 }, Amount { bytes: new.1, count: 1 });
-        subtract(&mut self.rows[old.0.0 as usize].live, went);
-        self.rows[new.0.0 as usize].live += came;
+        let (went, came) = (gone.amount(), Amount { bytes: new.bytes(), count: 1 });
+        self.rows[old.row().0 as usize].live -= went;
+        self.rows[new.row().0 as usize].live += came;
         let Some(group) = self.groups.get_mut(from as usize) else { return };
-        subtract(&mut group.live, went);
+        group.live -= went;
         group.live += came;
         (group.allocated, group.freed) = (group.allocated + 1, group.freed + 1);
         group.freed_in[part] = group.freed_in[part].saturating_add(1);
@@ -220,10 +220,10 @@ impl Watch for Histories<'_> {
         }
     }
 
-    fn leaked(&mut self, row: RowId, bytes: u64, born: Born) {
-        let part = self.part_of(born.time());
-        if let Some(group) = self.groups.get_mut(self.rows[row.0 as usize].group as usize) {
-            group.born[part] += Amount { bytes, count: 1 };
+    fn leaked(&mut self, block: Block) {
+        let part = self.part_of(block.born().time());
+        if let Some(group) = self.groups.get_mut(self.rows[block.row().0 as usize].group as usize) {
+            group.born[part] += Amount { bytes: block.bytes(), count: 1 };
         }
     }
 
@@ -242,13 +242,13 @@ impl Watch for Histories<'_> {
 
     fn collected(&mut self, image: ImageIndex) {
         let Some(garbage) = self.since.get_mut(image.index()).and_then(Option::take) else { return };
-        for Gone { group, bytes, part } in garbage {
+        for Garbage { group, bytes, part } in garbage {
             let Some(group) = self.groups.get_mut(group as usize) else { continue };
             let block = Amount { bytes, count: 1 };
             // A block that came and went since was not leaked.
             let born = &mut group.born[part as usize];
             if born.count > 0 && born.bytes >= bytes {
-                subtract(born, block);
+                *born -= block;
                 group.garbage += block;
             }
         }
@@ -261,16 +261,11 @@ impl Watch for Histories<'_> {
         for row in self.rows.iter_mut().filter(|row| row.image == image) {
             let held = std::mem::take(&mut row.live);
             if let Some(group) = self.groups.get_mut(row.group as usize) {
-                subtract(&mut group.live, held);
+                group.live -= held;
                 if let Some(interval) = group.intervals.last_mut() {
                     interval.least = interval.least.min(group.live.bytes);
                 }
             }
         }
     }
-}
-
-fn subtract(amount: &mut Amount, gone: Amount) {
-    amount.bytes = amount.bytes.saturating_sub(gone.bytes);
-    amount.count = amount.count.saturating_sub(gone.count);
 }

@@ -16,6 +16,7 @@
 
 pub mod byte_seconds;
 pub mod call_tree;
+pub mod course;
 pub mod diff;
 pub mod error;
 pub mod filter;

@@ -5,7 +5,7 @@ use crate::error::CaptureError;
 use crate::histories::NO_GROUP;
 use crate::profile::{Profile, SiteGroups};
 use crate::reader::{Capture, Progress};
-use crate::replay::{Born, Watch};
+use crate::replay::{Block, Gone, Watch};
 use crate::tally::RowId;
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::ids::{ImageIndex, Nanos, StackId};
@@ -76,10 +76,10 @@ struct Watching<'g> {
 }
 
 impl Watching<'_> {
-    fn count(&mut self, row: RowId, class: usize, bytes: u64) {
-        self.all.add(class, bytes);
-        if let Some(group) = self.groups.get_mut(self.rows[row.0 as usize].0 as usize) {
-            group.add(class, bytes);
+    fn count(&mut self, block: Block, class: usize) {
+        self.all.add(class, block.bytes());
+        if let Some(group) = self.groups.get_mut(self.rows[block.row().0 as usize].0 as usize) {
+            group.add(class, block.bytes());
         }
     }
 }
@@ -97,19 +97,19 @@ impl Watch for Watching<'_> {
         self.now = now;
     }
 
-    fn went(&mut self, row: RowId, bytes: u64, blocks: u64, born: Born, _live: u64) {
+    fn went(&mut self, block: Block, gone: Gone, _live: u64) {
         // What a program leaves was counted when it ended. A part of a mapping is no block.
-        let image = self.rows[row.0 as usize].1;
-        if blocks == 0 || self.over.get(image.index()) == Some(&true) {
+        let image = self.rows[block.row().0 as usize].1;
+        if gone.blocks == 0 || self.over.get(image.index()) == Some(&true) {
             return;
         }
-        let lived = self.now.0.saturating_sub(born.time().0);
+        let lived = self.now.0.saturating_sub(block.born().time().0);
         let class = (0..TO_THE_END - 1).find(|class| Lifetimes::limits(*class).1.is_some_and(|end| lived < end));
-        self.count(row, class.unwrap_or(TO_THE_END - 1), bytes);
+        self.count(block, class.unwrap_or(TO_THE_END - 1));
     }
 
-    fn leaked(&mut self, row: RowId, bytes: u64, _born: Born) {
-        self.count(row, TO_THE_END, bytes);
+    fn leaked(&mut self, block: Block) {
+        self.count(block, TO_THE_END);
     }
 
     fn program_ended(&mut self, image: ImageIndex) {

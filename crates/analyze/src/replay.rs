@@ -20,17 +20,19 @@ pub trait Watch {
     /// The window begins at this time, with so many live bytes. Blocks that came before it are told by [`Watch::was_there`].
     fn begins(&mut self, _now: Nanos, _live: u64) {}
     /// A block that is live when the window begins.
-    fn was_there(&mut self, _row: RowId, _bytes: u64) {}
+    fn was_there(&mut self, _block: Block) {}
     /// It is now this time.
     fn clock(&mut self, _now: Nanos) {}
+    /// One of the places that were asked for is reached, see [`Replay::with_stops`].
+    fn reached(&mut self) {}
     /// A block came to life; `live` bytes of all images then.
-    fn came(&mut self, _row: RowId, _bytes: u64, _live: u64) {}
-    /// A block, or with `blocks` 0 a part of one, was released; `live` bytes of all images then.
-    fn went(&mut self, _row: RowId, _bytes: u64, _blocks: u64, _born: Born, _live: u64) {}
+    fn came(&mut self, _block: Block, _live: u64) {}
+    /// A block, or a part of one, was released; `live` bytes of all images then.
+    fn went(&mut self, _block: Block, _gone: Gone, _live: u64) {}
     /// A block was reallocated: one goes and one comes, at once.
-    fn reallocated(&mut self, old: (RowId, u64, Born), new: (RowId, u64), live: u64) {
-        self.went(old.0, old.1, 1, old.2, live);
-        self.came(new.0, new.1, live);
+    fn reallocated(&mut self, old: Block, gone: Gone, new: Block, live: u64) {
+        self.went(old, gone, live);
+        self.came(new, live);
     }
     /// The code of this program has ended, after what it leaked was told; its interpreter, if any, is torn down.
     fn program_ended(&mut self, _image: ImageIndex) {}
@@ -40,55 +42,72 @@ pub trait Watch {
     fn collected(&mut self, _image: ImageIndex) {}
     /// This image is no more, after what it left was told.
     fn image_ended(&mut self, _image: ImageIndex) {}
+    /// The window ends: what is told from now on as left is live at its end.
+    fn ends(&mut self) {}
     /// A block was live when its program ended, so it leaked.
-    fn leaked(&mut self, _row: RowId, _bytes: u64, _born: Born) {}
+    fn leaked(&mut self, _block: Block) {}
     /// A block was live at the very end of its image, or of the window.
-    fn left(&mut self, _row: RowId, _bytes: u64, _born: Born) {}
+    fn left(&mut self, _block: Block) {}
+}
+
+/// What of a block was released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its bytes, or those of a part of a mapping.
+    pub bytes: u64,
+    /// 1; 0 for a part of a mapping.
+    pub blocks: u64,
+    /// It was temporary: released by the thread that allocated it, with at most so many other allocations of that thread
+    /// between as the replay was made for.
+    pub temporary: bool,
+}
+
+impl Gone {
+    /// As an amount.
+    pub fn amount(self) -> Amount {
+        Amount { bytes: self.bytes, count: self.blocks }
+    }
 }
 
 /// Nothing.
 impl Watch for () {}
 
-impl<W: Watch> Watch for Option<W> {
-    fn row(&mut self, row: RowId, image: ImageIndex, stack: StackId) {
-        self.iter_mut().for_each(|watch| watch.row(row, image, stack));
-    }
-    fn begins(&mut self, now: Nanos, live: u64) {
-        self.iter_mut().for_each(|watch| watch.begins(now, live));
-    }
-    fn was_there(&mut self, row: RowId, bytes: u64) {
-        self.iter_mut().for_each(|watch| watch.was_there(row, bytes));
-    }
-    fn clock(&mut self, now: Nanos) {
-        self.iter_mut().for_each(|watch| watch.clock(now));
-    }
-    fn came(&mut self, row: RowId, bytes: u64, live: u64) {
-        self.iter_mut().for_each(|watch| watch.came(row, bytes, live));
-    }
-    fn went(&mut self, row: RowId, bytes: u64, blocks: u64, born: Born, live: u64) {
-        self.iter_mut().for_each(|watch| watch.went(row, bytes, blocks, born, live));
-    }
-    fn reallocated(&mut self, old: (RowId, u64, Born), new: (RowId, u64), live: u64) {
-        self.iter_mut().for_each(|watch| watch.reallocated(old, new, live));
-    }
-    fn program_ended(&mut self, image: ImageIndex) {
-        self.iter_mut().for_each(|watch| watch.program_ended(image));
-    }
-    fn collects(&mut self, image: ImageIndex) {
-        self.iter_mut().for_each(|watch| watch.collects(image));
-    }
-    fn collected(&mut self, image: ImageIndex) {
-        self.iter_mut().for_each(|watch| watch.collected(image));
-    }
-    fn image_ended(&mut self, image: ImageIndex) {
-        self.iter_mut().for_each(|watch| watch.image_ended(image));
-    }
-    fn leaked(&mut self, row: RowId, bytes: u64, born: Born) {
-        self.iter_mut().for_each(|watch| watch.leaked(row, bytes, born));
-    }
-    fn left(&mut self, row: RowId, bytes: u64, born: Born) {
-        self.iter_mut().for_each(|watch| watch.left(row, bytes, born));
-    }
+/// Both are told of everything.
+macro_rules! forward {
+    ($($method:ident($($name:ident: $kind:ty),*);)*) => {
+        impl<A: Watch, B: Watch> Watch for (A, B) {
+            $(#[inline] fn $method(&mut self, $($name: $kind),*) {
+                self.0.$method($($name),*);
+                self.1.$method($($name),*);
+            })*
+        }
+
+        impl<W: Watch> Watch for Option<W> {
+            $(#[inline] fn $method(&mut self, $($name: $kind),*) {
+                if let Some(watch) = self {
+                    watch.$method($($name),*);
+                }
+            })*
+        }
+    };
+}
+
+forward! {
+    row(row: RowId, image: ImageIndex, stack: StackId);
+    begins(now: Nanos, live: u64);
+    was_there(block: Block);
+    clock(now: Nanos);
+    reached();
+    came(block: Block, live: u64);
+    went(block: Block, gone: Gone, live: u64);
+    reallocated(old: Block, gone: Gone, new: Block, live: u64);
+    program_ended(image: ImageIndex);
+    collects(image: ImageIndex);
+    collected(image: ImageIndex);
+    image_ended(image: ImageIndex);
+    ends();
+    leaked(block: Block);
+    left(block: Block);
 }
 
 /// When a block came to life, to [`Born::UNIT`] nanoseconds (the collector's clock goes in larger steps).
@@ -124,6 +143,10 @@ pub struct Replay<W = ()> {
     stage: Stage,
     from: Position,
     to: Position,
+    /// Places that `watch` wants to be told of, the next one last; below them `to`.
+    stops: Vec<Position>,
+    /// Stops that were reached in the window, and 1 for its beginning.
+    part: u8,
     watch: W,
     /// Rows that were told of.
     rows: u32,
@@ -152,8 +175,8 @@ struct ImageBlocks {
 
 /// A live block, or [`Block::NONE`].
 #[derive(Clone, Copy, Debug)]
-struct Block {
-    /// Size in bits 0–54, [`Block::OLD`], allocator above.
+pub struct Block {
+    /// Size in bits 0–50, number of the allocator in 51–55, part of the window above.
     packed: u64,
     row: RowId,
     thread: ThreadIndex,
@@ -165,29 +188,63 @@ struct Block {
 impl Block {
     /// No block: the slot is free.
     const NONE: Self = Self { packed: u64::MAX, row: RowId(0), thread: ThreadIndex(0), sequence: 0, born: Born(0) };
-    const MOST_BYTES: u64 = (1 << 55) - 1;
-    /// It came before the window.
-    const OLD: u64 = 1 << 55;
+    const MOST_BYTES: u64 = (1 << Self::ALLOCATOR) - 1;
+    const ALLOCATOR: u32 = 51;
+    const PART: u32 = 56;
 
-    fn new(size: u64, allocator: Allocator) -> Self {
+    fn new(size: u64, allocator: Allocator, part: u8) -> Self {
         // No address space is as large as the size that is cut here: a damaged capture claims it.
-        Self { packed: size.min(Self::MOST_BYTES) | u64::from(allocator.number()) << 56, ..Self::NONE }
+        let numbers = u64::from(allocator.number()) << Self::ALLOCATOR | u64::from(part) << Self::PART;
+        Self { packed: size.min(Self::MOST_BYTES) | numbers, ..Self::NONE }
+    }
+
+    /// A block for the tests of a [`Watch`].
+    #[cfg(test)]
+    pub(crate) fn of_row(row: RowId, bytes: u64) -> Self {
+        Self { row, ..Self::new(bytes, Allocator::Malloc, 1) }
     }
 
     fn is_none(self) -> bool {
         self.packed == u64::MAX
     }
 
-    fn size(self) -> u64 {
+    /// Its row, as [`Watch::row`] told it.
+    pub fn row(self) -> RowId {
+        self.row
+    }
+
+    /// Its size.
+    pub fn bytes(self) -> u64 {
         self.packed & Self::MOST_BYTES
     }
 
-    fn is_old(self) -> bool {
-        self.packed & Self::OLD != 0
+    /// Who allocated it; no thread of the capture for what came before the keyframe at which the replay began.
+    pub fn thread(self) -> ThreadIndex {
+        self.thread
     }
 
-    fn allocator(self) -> Allocator {
-        Allocator::from_number((self.packed >> 56) as u8).unwrap_or(Allocator::Malloc)
+    /// By which function.
+    pub fn allocator(self) -> Allocator {
+        Allocator::from_number((self.packed >> Self::ALLOCATOR & 31) as u8).unwrap_or(Allocator::Malloc)
+    }
+
+    /// When.
+    pub fn born(self) -> Born {
+        self.born
+    }
+
+    /// In which part of the window: 0 before it, 1 up to the first stop, see [`Replay::with_stops`].
+    pub fn part(self) -> u8 {
+        (self.packed >> Self::PART) as u8
+    }
+
+    /// It came before the window.
+    fn is_old(self) -> bool {
+        self.part() == 0
+    }
+
+    fn whole(self, temporary: bool) -> Gone {
+        Gone { bytes: self.bytes(), blocks: 1, temporary }
     }
 }
 
@@ -220,9 +277,18 @@ impl<W: Watch> Replay<W> {
             stage: Stage::Before,
             from,
             to,
+            stops: vec![to],
+            part: 0,
             watch,
             rows: 0,
         }
+    }
+
+    /// Tells the watch when these places are reached, in their order, which must be that of the run; at most
+    /// [`MOST_STOPS`]. They divide the window into parts, and each block knows in which it came.
+    pub fn with_stops(mut self, stops: &[Position]) -> Self {
+        self.stops.extend(stops.iter().take(MOST_STOPS).rev());
+        self
     }
 
     /// Whether the end of the window was reached, so that no more events are wanted.
@@ -306,10 +372,21 @@ impl<W: Watch> Replay<W> {
         if self.stage == Stage::Before && self.is_before(self.from, event) {
             self.begin();
         }
-        if self.stage == Stage::Within && self.is_before(self.to, event) {
-            self.stage = Stage::Behind;
+        while self.stage == Stage::Within && self.stops.last().is_none_or(|stop| self.is_before(*stop, event)) {
+            self.stop();
         }
         self.stage == Stage::Behind
+    }
+
+    /// The next stop, or the end of the window, is reached.
+    fn stop(&mut self) {
+        self.stops.pop();
+        if self.stops.is_empty() {
+            self.stage = Stage::Behind;
+            return;
+        }
+        self.part += 1;
+        self.watch.reached();
     }
 
     /// Whether a position lies before an event, all events before it having been replayed.
@@ -341,11 +418,11 @@ impl<W: Watch> Replay<W> {
         self.tally.clock(self.now);
         self.tally.begin_window();
         self.temporary.clear();
+        self.part = 1;
         self.watch.begins(self.now, self.tally.live().bytes);
-        for block in self.images.iter_mut().flat_map(|image| &mut image.blocks).filter(|block| !block.is_none()) {
-            block.packed |= Block::OLD;
-            if block.allocator().is_heap() {
-                self.watch.was_there(block.row, block.size());
+        for block in self.images.iter().flat_map(|image| &image.blocks) {
+            if !block.is_none() && block.allocator().is_heap() {
+                self.watch.was_there(*block);
             }
         }
         self.threads.iter_mut().for_each(|thread| thread.recent = Recent::default());
@@ -374,8 +451,8 @@ impl<W: Watch> Replay<W> {
         match event {
             Event::Allocated { allocator, size, stack } => {
                 let row = self.row(image, stack);
-                let mut block = Block::new(size, allocator);
-                self.tally.allocated(row, allocator, block.size());
+                let mut block = Block::new(size, allocator, self.part);
+                self.tally.allocated(row, allocator, block.bytes());
                 let slot = self.images[image.index()].slots.take();
                 let sequence = self.note_allocation(slot, thread);
                 block = Block { row, thread, sequence, born: Born::at(self.now), ..block };
@@ -385,31 +462,31 @@ impl<W: Watch> Replay<W> {
             Event::Freed { slot } => {
                 let Some(block) = self.take(image, slot) else { return };
                 self.images[image.index()].slots.give(slot);
-                self.note_temporary(slot, thread, block);
-                self.tally.freed(block.row, block.allocator(), block.size());
-                self.tell_went(block, block.size(), 1);
+                let temporary = self.note_temporary(slot, thread, block);
+                self.tally.freed(block.row, block.allocator(), block.bytes());
+                self.tell_went(block, block.whole(temporary));
             }
             Event::Reallocated { slot, allocator, size, stack } => {
                 let Some(old) = self.take(image, slot) else { return };
-                self.note_temporary(slot, thread, old);
+                let temporary = self.note_temporary(slot, thread, old);
                 let row = self.row(image, stack);
-                let mut block = Block { row, born: Born::at(self.now), ..Block::new(size, allocator) };
-                self.tally.reallocated((old.row, old.allocator(), old.size()), (row, allocator, block.size()));
+                let mut block = Block { row, born: Born::at(self.now), ..Block::new(size, allocator, self.part) };
+                self.tally.reallocated((old.row, old.allocator(), old.bytes()), (row, allocator, block.bytes()));
                 // A mapping that is moved or resized is still the one it was.
                 (block.thread, block.sequence) = match old.allocator().is_mapping() {
                     true => (old.thread, old.sequence),
                     false => (thread, self.note_allocation(slot, thread)),
                 };
                 self.put(slot, image, block);
-                self.tell_reallocated(old, block);
+                self.tell_reallocated(old, temporary, block);
             }
             Event::Shrunk { slot, bytes } => {
                 let Some(mut block) = self.take(image, slot) else { return };
-                let bytes = bytes.min(block.size());
+                let bytes = bytes.min(block.bytes());
                 self.tally.shrunk(block.row, block.allocator(), bytes);
                 block.packed -= bytes;
                 self.put(slot, image, block);
-                self.tell_went(block, bytes, 0);
+                self.tell_went(block, Gone { bytes, blocks: 0, temporary: false });
             }
             Event::Thread(_)
             | Event::Clock(_)
@@ -422,33 +499,32 @@ impl<W: Watch> Replay<W> {
     #[inline]
     fn tell_came(&mut self, block: Block) {
         if self.stage == Stage::Within && block.allocator().is_heap() {
-            self.watch.came(block.row, block.size(), self.tally.live().bytes);
+            self.watch.came(block, self.tally.live().bytes);
         }
     }
 
     #[inline]
-    fn tell_went(&mut self, block: Block, bytes: u64, blocks: u64) {
+    fn tell_went(&mut self, block: Block, gone: Gone) {
         if self.stage != Stage::Within || !block.allocator().is_heap() {
             return;
         }
         if block.is_old() {
-            self.tally.old_gone(block.row, Amount { bytes, count: blocks });
+            self.tally.old_gone(block.row, gone.amount());
         }
-        self.watch.went(block.row, bytes, blocks, block.born, self.tally.live().bytes);
+        self.watch.went(block, gone, self.tally.live().bytes);
     }
 
     #[inline]
-    fn tell_reallocated(&mut self, old: Block, new: Block) {
+    fn tell_reallocated(&mut self, old: Block, temporary: bool, new: Block) {
         match (old.allocator().is_heap(), new.allocator().is_heap()) {
             (true, true) if self.stage == Stage::Within => {
                 if old.is_old() {
-                    self.tally.old_gone(old.row, Amount { bytes: old.size(), count: 1 });
+                    self.tally.old_gone(old.row, old.whole(temporary).amount());
                 }
-                let live = self.tally.live().bytes;
-                self.watch.reallocated((old.row, old.size(), old.born), (new.row, new.size()), live);
+                self.watch.reallocated(old, old.whole(temporary), new, self.tally.live().bytes);
             }
             _ => {
-                self.tell_went(old, old.size(), 1);
+                self.tell_went(old, old.whole(temporary));
                 self.tell_came(new);
             }
         }
@@ -464,7 +540,7 @@ impl<W: Watch> Replay<W> {
         }
         let live = image.blocks.iter().filter(|block| !block.is_none() && !block.is_old());
         for block in live.filter(|block| block.allocator().is_heap()) {
-            self.watch.leaked(block.row, block.size(), block.born);
+            self.watch.leaked(*block);
         }
         self.watch.program_ended(index);
     }
@@ -472,7 +548,7 @@ impl<W: Watch> Replay<W> {
     fn tell_left(&mut self, index: ImageIndex) {
         let Some(image) = self.images.get(index.index()).filter(|_| self.stage == Stage::Within) else { return };
         for block in image.blocks.iter().filter(|block| !block.is_none() && block.allocator().is_heap()) {
-            self.watch.left(block.row, block.size(), block.born);
+            self.watch.left(*block);
         }
         self.watch.image_ended(index);
     }
@@ -507,22 +583,25 @@ impl<W: Watch> Replay<W> {
     }
 
     /// Files the block as temporary if it is, now that this thread releases it. Mappings never are: they are given back
-    /// in parts, by whoever likes to. Nor is what came before the window.
-    fn note_temporary(&mut self, slot: Slot, thread: ThreadIndex, block: Block) {
+    /// in parts, by whoever likes to. Nor is what came before the window. Gives whether it is, by the number of allocations
+    /// between that was asked for.
+    fn note_temporary(&mut self, slot: Slot, thread: ThreadIndex, block: Block) -> bool {
         if block.thread != thread || block.is_old() || block.allocator().is_mapping() {
-            return;
+            return false;
         }
         let state = &mut self.threads[thread.index()];
         if let Some(between) = state.recent.freed(slot.0) {
-            self.tally.temporary(block.row, block.allocator(), block.size(), between);
+            self.tally.temporary(block.row, block.allocator(), block.bytes(), between);
         }
-        if state.allocations.wrapping_sub(block.sequence) <= self.within {
+        let temporary = state.allocations.wrapping_sub(block.sequence) <= self.within;
+        if temporary {
             let row = block.row.0 as usize;
             if self.temporary.len() <= row {
                 self.temporary.resize(row + 1, Amount::default());
             }
-            self.temporary[row] += Amount { bytes: block.size(), count: 1 };
+            self.temporary[row] += Amount { bytes: block.bytes(), count: 1 };
         }
+        temporary
     }
 
     /// Passes the unpacked content of the keyframe at byte `offset` of the file: from there on, the writer took free
@@ -593,8 +672,8 @@ impl<W: Watch> Replay<W> {
             for live in frame.blocks {
                 let row = self.row(image, live.stack);
                 // Whose it is and when it came is not known: nobody's, at the beginning.
-                let block = Block { row, thread: NOBODY, ..Block::new(live.size, live.allocator) };
-                self.tally.was_there(row, live.allocator, block.size());
+                let block = Block { row, thread: NOBODY, ..Block::new(live.size, live.allocator, 0) };
+                self.tally.was_there(row, live.allocator, block.bytes());
                 self.put(live.slot, image, block);
             }
         }
@@ -611,6 +690,7 @@ impl<W: Watch> Replay<W> {
         self.now = self.now.max(self.to.time(self.now));
         self.tally.clock(self.now);
         self.watch.clock(self.now);
+        self.watch.ends();
         for image in 0..self.images.len() {
             let image = ImageIndex(image as u32);
             self.tell_leaked(image);
@@ -632,11 +712,14 @@ impl<W: Watch> Replay<W> {
     }
 }
 
+/// Most stops of a replay: blocks know their part in 8 bits, of which 255 is no part.
+pub const MOST_STOPS: usize = 252;
+
 /// A keyframe may have so many slots for each live block, and so many beside: 96 MiB.
 const MOST_SLOTS_PER_LIVE: u64 = 16;
 const MOST_FREE_SLOTS: u64 = 4 << 20;
 /// The thread of a block that came before the replay began.
-const NOBODY: ThreadIndex = ThreadIndex(u32::MAX);
+pub(crate) const NOBODY: ThreadIndex = ThreadIndex(u32::MAX);
 
 #[cfg(test)]
 mod tests {

@@ -199,7 +199,7 @@ impl Tally {
     #[inline]
     pub fn old_gone(&mut self, row: RowId, gone: Amount) {
         if let Some(old) = self.old.get_mut(row.0 as usize) {
-            subtract(old, gone);
+            *old -= gone;
         }
     }
 
@@ -364,15 +364,15 @@ impl Tally {
     fn go(&mut self, row: RowId, allocator: Allocator, bytes: u64, count: u64) {
         let gone = Amount { bytes, count };
         if !allocator.is_heap() {
-            subtract(&mut self.other_live, gone);
+            self.other_live -= gone;
             return;
         }
         let row = &mut self.rows[row.0 as usize];
         let image = &mut self.images[row.image.index()];
         row.settle(self.generation, image.generation);
-        subtract(&mut row.live, gone);
-        subtract(&mut image.live, gone);
-        subtract(&mut self.live, gone);
+        row.live -= gone;
+        image.live -= gone;
+        self.live -= gone;
     }
 
     /// The image's own code has ended, its interpreter goes on to tear everything down: what is live now is leaked,
@@ -388,8 +388,8 @@ impl Tally {
             let row = &mut self.rows[id.0 as usize];
             row.leaked = row.live;
             if let Some(old) = self.old.get(id.0 as usize) {
-                subtract(&mut row.leaked, *old);
-                subtract(&mut state.totals.leaked, *old);
+                row.leaked -= *old;
+                state.totals.leaked -= *old;
             }
         }
     }
@@ -415,7 +415,7 @@ impl Tally {
             row.settle(self.generation, state.generation);
             row.live = Amount::default();
         }
-        subtract(&mut self.live, state.live);
+        self.live -= state.live;
         state.live = Amount::default();
     }
 
@@ -460,12 +460,6 @@ impl Tally {
 fn add(amount: &mut Amount, size: u64) {
     amount.bytes = amount.bytes.saturating_add(size);
     amount.count += 1;
-}
-
-#[inline]
-fn subtract(amount: &mut Amount, gone: Amount) {
-    amount.bytes = amount.bytes.saturating_sub(gone.bytes);
-    amount.count = amount.count.saturating_sub(gone.count);
 }
 
 /// The last two allocations of a thread: tells whether a block that the thread releases was temporary.

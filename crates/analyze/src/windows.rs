@@ -36,6 +36,20 @@ impl Capture {
         watch: W,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Replayed<W>, CaptureError> {
+        self.replay_with_stops((span, &[]), within, watch, progress)
+    }
+
+    /// The same, and `watch` is told when these places within the span are reached, see [`Replay::with_stops`].
+    ///
+    /// # Errors
+    /// As [`Capture::replay`].
+    pub fn replay_with_stops<W: Watch>(
+        &self,
+        (span, stops): (Span, &[Position]),
+        within: u32,
+        watch: W,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Replayed<W>, CaptureError> {
         if self.run.aggregate {
             return Err(CaptureError::NoEvents);
         }
@@ -44,7 +58,7 @@ impl Capture {
             Span::At(position) => (position, position),
             Span::Between(from, to) => (from, to),
         };
-        let mut replay = Replay::between(from, to, within, watch);
+        let mut replay = Replay::between(from, to, within, watch).with_stops(stops);
         let begin = self.begin(&mut replay, from)?;
         let mut buffer = Vec::new();
         let mut damage = None;

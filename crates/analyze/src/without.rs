@@ -5,7 +5,7 @@
 //! before is asked for; [`Highest`] knows that for all groups, in steps that grow with the logarithm of their number.
 
 use crate::histories::NO_GROUP;
-use crate::replay::{Born, Watch};
+use crate::replay::{Block, Gone, Watch};
 use crate::tally::RowId;
 use heaptide_format::ids::{ImageIndex, Nanos, StackId};
 
@@ -150,11 +150,11 @@ impl Watch for Without<'_> {
         self.highest.push(live, now);
     }
 
-    fn was_there(&mut self, row: RowId, bytes: u64) {
-        let (group, _, held) = &mut self.rows[row.0 as usize];
-        *held += bytes;
+    fn was_there(&mut self, block: Block) {
+        let (group, _, held) = &mut self.rows[block.row().0 as usize];
+        *held += block.bytes();
         if let Some(group) = self.groups.get_mut(*group as usize) {
-            group.live += bytes;
+            group.live += block.bytes();
         }
     }
 
@@ -162,15 +162,16 @@ impl Watch for Without<'_> {
         self.now = now;
     }
 
-    fn came(&mut self, row: RowId, bytes: u64, live: u64) {
-        self.change(row, bytes, 0, live);
+    fn came(&mut self, block: Block, live: u64) {
+        self.change(block.row(), block.bytes(), 0, live);
     }
 
-    fn went(&mut self, row: RowId, bytes: u64, _blocks: u64, _born: Born, live: u64) {
-        self.change(row, 0, bytes, live);
+    fn went(&mut self, block: Block, gone: Gone, live: u64) {
+        self.change(block.row(), 0, gone.bytes, live);
     }
 
-    fn reallocated(&mut self, old: (RowId, u64, Born), new: (RowId, u64), live: u64) {
+    fn reallocated(&mut self, old: Block, gone: Gone, new: Block, live: u64) {
+        let (old, new) = ((old.row(), gone.bytes), (new.row(), new.bytes()));
         // One event: in between nothing was live that the peak could be of.
         let between = live.saturating_sub(new.1);
         match self.rows[old.0.0 as usize].0 == self.rows[new.0.0 as usize].0 {
@@ -237,10 +238,11 @@ mod tests {
                 let id = RowId(row as u32);
                 if came {
                     live[row] += bytes;
-                    without.came(id, bytes, live.iter().sum());
+                    without.came(Block::of_row(id, bytes), live.iter().sum());
                 } else if live[row] >= bytes {
                     live[row] -= bytes;
-                    without.went(id, bytes, 1, Born::default(), live.iter().sum());
+                    let gone = Gone { bytes, blocks: 1, temporary: false };
+                    without.went(Block::of_row(id, bytes), gone, live.iter().sum());
                 }
                 for (group, expected) in (0u32..).zip(&mut expected) {
                     let others = live.iter().zip(group_of).filter(|(_, of)| *of != group);

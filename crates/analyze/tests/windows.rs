@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const APP: &str = "/app/app.py";
 
 /// A capture of two hundred steps, with keyframes, and every step as it was meant.
-struct Story {
+pub struct Story {
     recording: Recording,
     stacks: Vec<StackId>,
     live: Vec<(Block, usize)>,
@@ -36,7 +36,8 @@ struct Step {
 }
 
 impl Story {
-    fn of(steps: &[(u8, u8, u8)]) -> Self {
+    /// Told by random numbers.
+    pub fn of(steps: &[(u8, u8, u8)]) -> Self {
         let mut recording = Recording::new();
         let mut stacks = vec![recording.stack(&[("main", APP, 1)])];
         stacks.push(recording.stack(&[("main", APP, 1), ("load", APP, 20)]));
@@ -46,6 +47,11 @@ impl Story {
             Self { recording, stacks, live, threads, current: 0, ended, now_ms: 0, steps: steps_of, blocks: 0 };
         steps.iter().for_each(|step| story.step(*step));
         story
+    }
+
+    /// The capture.
+    pub fn finish(self) -> Vec<u8> {
+        self.recording.finish()
     }
 
     fn push(

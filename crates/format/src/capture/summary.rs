@@ -41,6 +41,14 @@ impl std::ops::AddAssign for Amount {
     }
 }
 
+impl std::ops::SubAssign for Amount {
+    /// Stops at zero, for the same reason.
+    fn sub_assign(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.count = self.count.saturating_sub(other.count);
+    }
+}
+
 impl std::iter::Sum for Amount {
     fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
         amounts.fold(Self::default(), |mut sum, amount| {

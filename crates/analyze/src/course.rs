@@ -1,0 +1,509 @@
+//! The course of a run: who had what at some 200 instants of it, from one replay.
+//!
+//! The run is divided into parts, at regular times and at its marks. For each *cell* (a stack, the thread that allocated
+//! and the function it called) there is
+//!
+//! - how much lived from which part to which ([`Course::lives`]): whatever was live at an instant between two parts,
+//! - what was allocated in each part and how much of that was temporary ([`Course::flows`]),
+//! - how its live bytes at the highest instant of a part differ from those at its beginning ([`Course::peaks`]),
+//! - what it leaked, by the part it came in ([`Course::leaked`]).
+//!
+//! So whatever [`crate::profile::Profile`] says of an instant or a window whose ends are ends of parts can be added up from
+//! these lists, exactly. Blocks that come and go within a part are only in the sums of that part, which keeps the lists short;
+//! where they would still become long, parts are put together ([`Course::limit`]).
+
+use crate::error::CaptureError;
+use crate::instants::{Position, Span, position};
+use crate::reader::{Capture, Progress};
+use crate::replay::{Block, Gone, MOST_STOPS, Watch};
+use crate::tally::RowId;
+use heaptide_format::allocator::Allocator;
+use heaptide_format::capture::summary::Amount;
+use heaptide_format::ids::{ImageIndex, Nanos, StackId, ThreadIndex};
+use rustc_hash::FxHashMap;
+
+mod limit;
+
+/// Parts of equal length that a run is divided into, if it is long enough.
+const PARTS: u64 = 200;
+/// Parts are not shorter: the collector looks at the time about so often.
+const SHORTEST: u64 = 1_000_000;
+
+/// Who allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cell {
+    /// Of which process image.
+    pub image: ImageIndex,
+    /// With which stack.
+    pub stack: StackId,
+    /// By which thread.
+    pub thread: ThreadIndex,
+    /// Calling what.
+    pub allocator: Allocator,
+}
+
+/// The end of a part, which is the beginning of the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant {
+    /// Where it is among the events: what a profile of the same instant is asked by.
+    pub position: Position,
+    /// When, since the start.
+    pub time: Nanos,
+    /// Its mark, by its place in [`Capture::marks`]; `None`: a regular time.
+    pub mark: Option<u32>,
+    /// Live bytes of all that the course is of.
+    pub live: u64,
+}
+
+/// The highest instant of a part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peak {
+    /// Live bytes then.
+    pub bytes: u64,
+    /// When, to the collector's clock.
+    pub at: Nanos,
+}
+
+/// Blocks of a cell that came in one part and went in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Place in [`Course::cells`].
+    pub cell: u32,
+    /// The part they came in.
+    pub born: u16,
+    /// The part they went in, later than `born`; the number of parts for those that were live at the very end.
+    pub died: u16,
+    /// They.
+    pub amount: Amount,
+    /// Those of them that were temporary.
+    pub temporary: Amount,
+}
+
+/// What a cell allocated in a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Place in [`Course::cells`].
+    pub cell: u32,
+    /// The part.
+    pub part: u16,
+    /// All.
+    pub allocated: Amount,
+    /// What of it was temporary and went in the same part.
+    pub temporary: Amount,
+}
+
+/// How a cell's live bytes at the highest instant of a part differ from those at its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtPeak {
+    /// Place in [`Course::cells`].
+    pub cell: u32,
+    /// The part.
+    pub part: u16,
+    /// Bytes, less or more.
+    pub bytes: i64,
+    /// Blocks.
+    pub count: i64,
+}
+
+/// What a cell leaked: was live when its program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaked {
+    /// Place in [`Course::cells`].
+    pub cell: u32,
+    /// The part it came in.
+    pub born: u16,
+    /// It.
+    pub amount: Amount,
+}
+
+/// The course of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Course {
+    /// Who allocated, each once.
+    pub cells: Vec<Cell>,
+    /// Byte-seconds and block-seconds of each cell.
+    pub byte_seconds: Vec<Amount>,
+    /// Beginning and end of each part: one more than there are parts. The first is the start of the run, the last its end.
+    pub instants: Vec<Instant>,
+    /// The highest instant of each part.
+    pub peaks_at: Vec<Peak>,
+    /// Ordered by cell.
+    pub lives: Vec<Life>,
+    /// Ordered by part.
+    pub flows: Vec<Flow>,
+    /// Ordered by part; cells that had the same as at its beginning are left out.
+    pub peaks: Vec<AtPeak>,
+    /// Ordered by cell.
+    pub leaked: Vec<Leaked>,
+    /// By image: the part in which its program ended; `None`: it did not.
+    pub ended: Vec<Option<u16>>,
+    /// Why it ends before the run did, if it does.
+    pub damage: Option<String>,
+}
+
+impl Course {
+    /// Of the whole run, of one process or all (`None`), with temporary blocks by at most so many allocations between. Costs
+    /// a replay of all events, which `also` watches as well.
+    ///
+    /// # Errors
+    /// As [`Capture::replay`].
+    pub fn of<W: Watch>(
+        capture: &Capture,
+        pid: Option<u32>,
+        within: u32,
+        also: W,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Self, W), CaptureError> {
+        let stops = stops(capture);
+        let positions: Vec<Position> = stops.iter().map(|stop| stop.position).collect();
+        let chosen = capture.names.images().iter().map(|image| pid.is_none_or(|pid| image.pid == pid)).collect();
+        let watch = (Following::new(chosen), also);
+        let replayed = capture.replay_with_stops((Span::Whole, &positions), within, watch, progress)?;
+        let (following, also) = replayed.watch;
+        let mut course = following.finish(&stops, capture.account.totals.duration);
+        course.damage = replayed.damage.map(|error| error.to_string());
+        Ok((course, also))
+    }
+
+    /// Number of parts.
+    pub fn parts(&self) -> usize {
+        self.peaks_at.len()
+    }
+
+    /// What each cell had live at one of the instants, by its place in [`Course::instants`].
+    pub fn live_at(&self, instant: usize) -> Vec<Amount> {
+        let mut live = vec![Amount::default(); self.cells.len()];
+        for life in &self.lives {
+            if usize::from(life.born) < instant && instant <= usize::from(life.died) {
+                live[life.cell as usize] += life.amount;
+            }
+        }
+        live
+    }
+
+    /// The whole run's answers for each cell: at its peak, leaked, allocated, temporary.
+    pub fn whole(&self) -> Vec<[Amount; 4]> {
+        let mut sums = vec![[Amount::default(); 4]; self.cells.len()];
+        let highest = (0..self.parts()).rev().max_by_key(|part| self.peaks_at[*part].bytes).unwrap_or(0);
+        for (sums, live) in sums.iter_mut().zip(self.live_at(highest)) {
+            sums[0] = live;
+        }
+        for peak in self.peaks.iter().filter(|peak| usize::from(peak.part) == highest) {
+            let at_peak = &mut sums[peak.cell as usize][0];
+            at_peak.bytes = at_peak.bytes.saturating_add_signed(peak.bytes);
+            at_peak.count = at_peak.count.saturating_add_signed(peak.count);
+        }
+        for leaked in &self.leaked {
+            sums[leaked.cell as usize][1] += leaked.amount;
+        }
+        for flow in &self.flows {
+            sums[flow.cell as usize][2] += flow.allocated;
+            sums[flow.cell as usize][3] += flow.temporary;
+        }
+        for life in &self.lives {
+            sums[life.cell as usize][3] += life.temporary;
+        }
+        sums
+    }
+}
+
+/// The ends of all parts but the last: regular times and marks, in the order of the run.
+fn stops(capture: &Capture) -> Vec<Instant> {
+    let duration = capture.account.totals.duration.0;
+    let stop = |position: Position, time, mark| Instant { position, time, mark, live: 0 };
+    let parts = (duration / SHORTEST).clamp(1, PARTS);
+    let regular = (1..parts).map(|part| Nanos((u128::from(duration) * u128::from(part) / u128::from(parts)) as u64));
+    let mut stops: Vec<Instant> = regular.map(|time| stop(Position::Time(time), time, None)).collect();
+    let room = MOST_STOPS - stops.len();
+    let marks = capture.marks.iter().zip(0u32..).filter(|(mark, _)| mark.time.0 <= duration).take(room);
+    // A mark lies within a round of the collector, a regular time behind it. Marks of one round are in their order.
+    stops.extend(marks.map(|(mark, place)| stop(position(mark), mark.time, Some(place))));
+    stops.sort_by_key(|stop| (stop.time, stop.mark.is_none()));
+    stops
+}
+
+/// Nothing: no cell, no open state.
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct CellState {
+    cell: Cell,
+    live: Amount,
+    byte_nanos: u128,
+    block_nanos: u128,
+    /// Up to here the areas are right, in nanoseconds.
+    since: u64,
+    /// Place in `open`, if it changed in this part.
+    open: u32,
+}
+
+/// A stack of an image.
+#[derive(Clone, Copy, Debug)]
+struct RowState {
+    image: ImageIndex,
+    stack: StackId,
+    /// The last of its cells that was met.
+    last: u32,
+    /// It has more than one, which are in `others`.
+    several: bool,
+}
+
+/// What is known of a cell that changed in this part.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    cell: u32,
+    /// At the beginning of the part.
+    at_start: Amount,
+    /// At the last peak, if `generation` is the present one; else it has not changed since.
+    at_peak: Amount,
+    generation: u32,
+    flow: Amount,
+    temporary: Amount,
+}
+
+/// Follows the events.
+#[derive(Debug)]
+struct Following {
+    /// By image.
+    chosen: Vec<bool>,
+    /// By [`RowId`].
+    rows: Vec<RowState>,
+    cells: Vec<CellState>,
+    /// The cells of rows that have several.
+    others: FxHashMap<(RowId, ThreadIndex, Allocator), u32>,
+    open: Vec<Open>,
+    /// By cell and the part they came in: what went in this part.
+    gone: FxHashMap<(u32, u16), (Amount, Amount)>,
+    leaked: FxHashMap<(u32, u16), Amount>,
+    live: u64,
+    peak: Peak,
+    generation: u32,
+    part: u16,
+    now: Nanos,
+    /// The window is over.
+    ends: bool,
+    /// Live bytes at each stop.
+    live_at: Vec<u64>,
+    course: Course,
+}
+
+impl Following {
+    fn new(chosen: Vec<bool>) -> Self {
+        Self {
+            course: Course { ended: vec![None; chosen.len()], ..Course::default() },
+            chosen,
+            rows: Vec::new(),
+            cells: Vec::new(),
+            others: FxHashMap::default(),
+            open: Vec::new(),
+            gone: FxHashMap::default(),
+            leaked: FxHashMap::default(),
+            live: 0,
+            peak: Peak::default(),
+            generation: 0,
+            part: 0,
+            now: Nanos(0),
+            ends: false,
+            live_at: Vec::new(),
+        }
+    }
+
+    /// The cell of a block, made if it is new; `None` for a process that was not chosen.
+    #[inline]
+    fn cell(&mut self, block: Block) -> Option<u32> {
+        let row = &mut self.rows[block.row().0 as usize];
+        if !self.chosen[row.image.index()] {
+            return None;
+        }
+        let who = (block.thread(), block.allocator());
+        if let Some(state) = self.cells.get(row.last as usize)
+            && (state.cell.thread, state.cell.allocator) == who
+        {
+            return Some(row.last);
+        }
+        let cell = Cell { image: row.image, stack: row.stack, thread: who.0, allocator: who.1 };
+        let new = self.cells.len() as u32;
+        let place = match row.last {
+            NONE => new,
+            last => {
+                if !std::mem::replace(&mut row.several, true) {
+                    let first = self.cells[last as usize].cell;
+                    self.others.insert((block.row(), first.thread, first.allocator), last);
+                }
+                *self.others.entry((block.row(), who.0, who.1)).or_insert(new)
+            }
+        };
+        row.last = place;
+        if place == new {
+            self.cells.push(CellState {
+                cell,
+                live: Amount::default(),
+                byte_nanos: 0,
+                block_nanos: 0,
+                since: self.now.0,
+                open: NONE,
+            });
+        }
+        Some(place)
+    }
+
+    /// The cell's state and that of this part, brought up to date before it changes.
+    #[inline]
+    fn change(&mut self, place: u32) -> (&mut CellState, &mut Open) {
+        let state = &mut self.cells[place as usize];
+        let elapsed = self.now.0.saturating_sub(state.since);
+        if elapsed > 0 {
+            state.byte_nanos += u128::from(state.live.bytes) * u128::from(elapsed);
+            state.block_nanos += u128::from(state.live.count) * u128::from(elapsed);
+            state.since = self.now.0;
+        }
+        if state.open == NONE {
+            state.open = self.open.len() as u32;
+            let (at_start, none) = (state.live, Amount::default());
+            let generation = self.generation;
+            self.open.push(Open { cell: place, at_start, at_peak: at_start, generation, flow: none, temporary: none });
+        }
+        let open = &mut self.open[state.open as usize];
+        if open.generation != self.generation {
+            (open.at_peak, open.generation) = (state.live, self.generation);
+        }
+        (state, open)
+    }
+
+    /// The part is over.
+    fn close(&mut self) {
+        let part = self.part;
+        for open in std::mem::take(&mut self.open) {
+            let state = &mut self.cells[open.cell as usize];
+            state.open = NONE;
+            let at_peak = if open.generation == self.generation { open.at_peak } else { state.live };
+            if open.flow != Amount::default() || open.temporary != Amount::default() {
+                let (allocated, temporary) = (open.flow, open.temporary);
+                self.course.flows.push(Flow { cell: open.cell, part, allocated, temporary });
+            }
+            if at_peak != open.at_start {
+                let bytes = at_peak.bytes.wrapping_sub(open.at_start.bytes) as i64;
+                let count = at_peak.count.wrapping_sub(open.at_start.count) as i64;
+                self.course.peaks.push(AtPeak { cell: open.cell, part, bytes, count });
+            }
+        }
+        for ((cell, born), (amount, temporary)) in self.gone.drain() {
+            self.course.lives.push(Life { cell, born, died: part, amount, temporary });
+        }
+        self.course.peaks_at.push(self.peak);
+        self.live_at.push(self.live);
+        self.begin_part();
+    }
+
+    fn begin_part(&mut self) {
+        self.peak = Peak { bytes: self.live, at: self.now };
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    fn finish(mut self, stops: &[Instant], duration: Nanos) -> Course {
+        // What the end left is live at the end: it went in the part behind the last.
+        let last = self.part;
+        let gone: Vec<_> = self.gone.drain().collect();
+        debug_assert!(gone.is_empty() || last > 0);
+        for ((cell, born), (amount, temporary)) in gone {
+            self.course.lives.push(Life { cell, born, died: last, amount, temporary });
+        }
+        let parts = self.course.peaks_at.len();
+        let mut course = self.course;
+        let leaked = self.leaked.into_iter();
+        course.leaked = leaked.map(|((cell, born), amount)| Leaked { cell, born, amount }).collect();
+        let start = Instant { position: Position::Start, time: Nanos(0), mark: None, live: 0 };
+        let end = Instant { position: Position::End, time: duration, mark: None, live: 0 };
+        course.instants = std::iter::once(start).chain(stops[..parts - 1].iter().copied()).chain([end]).collect();
+        for (instant, live) in course.instants[1..].iter_mut().zip(self.live_at) {
+            instant.live = live;
+        }
+        course.sort();
+        let seconds = |nanos: u128| u64::try_from((nanos + 500_000_000) / 1_000_000_000).unwrap_or(u64::MAX);
+        for state in self.cells {
+            course.cells.push(state.cell);
+            course.byte_seconds.push(Amount { bytes: seconds(state.byte_nanos), count: seconds(state.block_nanos) });
+        }
+        course
+    }
+
+    fn release(&mut self, block: Block, gone: Gone) {
+        let Some(place) = self.cell(block) else { return };
+        let born = u16::from(block.part().saturating_sub(1));
+        let part = self.part;
+        self.live = self.live.saturating_sub(gone.bytes);
+        let (state, open) = self.change(place);
+        state.live -= gone.amount();
+        if born == part {
+            if gone.temporary {
+                open.temporary += gone.amount();
+            }
+            return;
+        }
+        let (amount, temporary) = self.gone.entry((place, born)).or_default();
+        *amount += gone.amount();
+        if gone.temporary {
+            *temporary += gone.amount();
+        }
+    }
+}
+
+impl Watch for Following {
+    fn row(&mut self, _: RowId, image: ImageIndex, stack: StackId) {
+        self.rows.push(RowState { image, stack, last: NONE, several: false });
+    }
+
+    fn begins(&mut self, now: Nanos, _live: u64) {
+        self.now = now;
+        self.begin_part();
+    }
+
+    fn clock(&mut self, now: Nanos) {
+        self.now = now;
+    }
+
+    fn reached(&mut self) {
+        self.close();
+        self.part += 1;
+    }
+
+    fn came(&mut self, block: Block, _live: u64) {
+        let Some(place) = self.cell(block) else { return };
+        let amount = Amount { bytes: block.bytes(), count: 1 };
+        let (state, open) = self.change(place);
+        state.live += amount;
+        open.flow += amount;
+        self.live = self.live.saturating_add(amount.bytes);
+        if self.live > self.peak.bytes {
+            self.peak = Peak { bytes: self.live, at: self.now };
+            self.generation = self.generation.wrapping_add(1);
+        }
+    }
+
+    fn went(&mut self, block: Block, gone: Gone, _live: u64) {
+        self.release(block, gone);
+    }
+
+    fn program_ended(&mut self, image: ImageIndex) {
+        if !self.ends {
+            self.course.ended[image.index()] = Some(self.part);
+        }
+    }
+
+    fn leaked(&mut self, block: Block) {
+        if let Some(place) = self.cell(block) {
+            let born = u16::from(block.part().saturating_sub(1));
+            *self.leaked.entry((place, born)).or_default() += Amount { bytes: block.bytes(), count: 1 };
+        }
+    }
+
+    fn ends(&mut self) {
+        self.close();
+        self.part += 1;
+        self.ends = true;
+    }
+
+    fn left(&mut self, block: Block) {
+        self.release(block, Gone { bytes: block.bytes(), blocks: 1, temporary: false });
+    }
+}

@@ -1,0 +1,132 @@
+//! Fewer parts, where the lists of a course would be too long.
+
+use super::{AtPeak, Course, Flow, Life};
+use heaptide_format::capture::summary::Amount;
+use rustc_hash::FxHashMap;
+
+impl Course {
+    /// Rows of all lists.
+    pub fn rows(&self) -> usize {
+        self.lives.len() + self.flows.len() + self.peaks.len() + self.leaked.len()
+    }
+
+    /// Puts neighbouring parts together, as often as it takes for all lists to have at most so many rows, or until only marks
+    /// divide the run. What is left is as exact as before. Gives whether anything was done.
+    pub fn limit(&mut self, most: usize) -> bool {
+        let mut limited = false;
+        while self.rows() > most {
+            // Every second regular end goes; the start, the end and the marks stay.
+            let mut regular = 0;
+            let last = self.instants.len() - 1;
+            let keep = self.instants.iter().enumerate().map(|(place, instant)| {
+                let is_fixed = place == 0 || place == last || instant.mark.is_some();
+                regular += usize::from(!is_fixed);
+                is_fixed || regular % 2 == 0
+            });
+            let keep: Vec<bool> = keep.collect();
+            if keep.iter().all(|keep| *keep) {
+                break;
+            }
+            self.put_together(&keep);
+            limited = true;
+        }
+        limited
+    }
+
+    /// Keeps these instants; the first and the last are among them.
+    fn put_together(&mut self, keep: &[bool]) {
+        let parts = self.parts();
+        // By part: the part that it is in now, where that begins, and which of its parts has the highest peak.
+        let mut now = Vec::with_capacity(parts + 1);
+        let mut begins = Vec::new();
+        let mut highest: Vec<usize> = Vec::new();
+        for part in 0..parts {
+            if keep[part] {
+                begins.push(part);
+                highest.push(part);
+            }
+            let group = begins.len() - 1;
+            if self.peaks_at[part].bytes > self.peaks_at[highest[group]].bytes {
+                highest[group] = part;
+            }
+            now.push(group as u16);
+        }
+        // Behind the last.
+        now.push(begins.len() as u16);
+
+        let mut peaks: FxHashMap<(u16, u32), (i64, i64)> = FxHashMap::default();
+        let mut change = |part: u16, cell: u32, amount: Amount, sign: i64| {
+            let sum = peaks.entry((part, cell)).or_default();
+            sum.0 = sum.0.wrapping_add(sign.wrapping_mul(amount.bytes as i64));
+            sum.1 = sum.1.wrapping_add(sign.wrapping_mul(amount.count as i64));
+        };
+        // A peak is told against the beginning of its part, which may be earlier now.
+        for life in &self.lives {
+            let (born, died) = (usize::from(life.born), usize::from(life.died));
+            let (first, second) = (usize::from(now[born]), usize::from(now[died]));
+            if born < highest[first] && died >= highest[first] {
+                change(now[born], life.cell, life.amount, 1);
+            }
+            if second != first && second < begins.len() && died < highest[second] {
+                change(now[died], life.cell, life.amount, -1);
+            }
+        }
+        for peak in
+            self.peaks.iter().filter(|peak| highest[usize::from(now[usize::from(peak.part)])] == usize::from(peak.part))
+        {
+            let sum = peaks.entry((now[usize::from(peak.part)], peak.cell)).or_default();
+            *sum = (sum.0.wrapping_add(peak.bytes), sum.1.wrapping_add(peak.count));
+        }
+
+        let mut flows: FxHashMap<(u16, u32), (Amount, Amount)> = FxHashMap::default();
+        for flow in &self.flows {
+            let sum = flows.entry((now[usize::from(flow.part)], flow.cell)).or_default();
+            sum.0 += flow.allocated;
+            sum.1 += flow.temporary;
+        }
+        let mut lives: FxHashMap<(u32, u16, u16), (Amount, Amount)> = FxHashMap::default();
+        for life in &self.lives {
+            let (born, died) = (now[usize::from(life.born)], now[usize::from(life.died)]);
+            if born != died {
+                let sum = lives.entry((life.cell, born, died)).or_default();
+                sum.0 += life.amount;
+                sum.1 += life.temporary;
+            } else if life.temporary != Amount::default() {
+                flows.entry((born, life.cell)).or_default().1 += life.temporary;
+            }
+        }
+        let mut leaked: FxHashMap<(u32, u16), Amount> = FxHashMap::default();
+        for row in &self.leaked {
+            *leaked.entry((row.cell, now[usize::from(row.born)])).or_default() += row.amount;
+        }
+
+        let zero = (0, 0);
+        self.peaks = peaks
+            .into_iter()
+            .filter(|(_, sum)| *sum != zero)
+            .map(|((part, cell), (bytes, count))| AtPeak { cell, part, bytes, count })
+            .collect();
+        self.flows = flows
+            .into_iter()
+            .map(|((part, cell), (allocated, temporary))| Flow { cell, part, allocated, temporary })
+            .collect();
+        self.lives = lives
+            .into_iter()
+            .map(|((cell, born, died), (amount, temporary))| Life { cell, born, died, amount, temporary })
+            .collect();
+        self.leaked = leaked.into_iter().map(|((cell, born), amount)| super::Leaked { cell, born, amount }).collect();
+        self.peaks_at = highest.iter().map(|part| self.peaks_at[*part]).collect();
+        self.ended.iter_mut().flatten().for_each(|part| *part = now[usize::from(*part)]);
+        let mut kept = keep.iter();
+        self.instants.retain(|_| kept.next() == Some(&true));
+        self.sort();
+    }
+
+    /// An order that is always the same.
+    pub(super) fn sort(&mut self) {
+        self.lives.sort_unstable_by_key(|life| (life.cell, life.born, life.died));
+        self.flows.sort_unstable_by_key(|flow| (flow.part, flow.cell));
+        self.peaks.sort_unstable_by_key(|peak| (peak.part, peak.cell));
+        self.leaked.sort_unstable_by_key(|leaked| (leaked.cell, leaked.born));
+    }
+}
