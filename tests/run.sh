@@ -6,7 +6,7 @@
 #                       compare with; beside it greenlet, gevent and coverage, whose programs are traced
 #   objgraph, Pympler   and guppy3, in such an environment of their own, to compare a census with
 #   Python 3.14, 3.15   and debug builds, from Debian's next suite, under the same folder (tests/interpreters.sh)
-#   playwright-core     with npm, in tests/page/node_modules, for the page in a browser
+#   playwright-core     with npm, in tests/page/node_modules, for the page in a browser; beside it typescript, for its types
 #   cargo-fuzz          with cargo, to fuzz the reader of captures for a while
 #
 # Never asks anything. Arguments go to `cargo test`.
@@ -94,7 +94,7 @@ make_peers() {
 test_page() {
     command -v node > /dev/null || { echo "no node: the page is not tested"; return 0; }
     say "the page without a browser"
-    (cd tests/page && node --test layout.test.js)
+    (cd tests/page && node --test layout.test.js prune.test.js)
     if ! command -v chromium > /dev/null || ! (cd tests/page && npm ci --silent --no-audit --no-fund); then
         echo "no chromium or no playwright-core: the page is not tested in a browser"
         return 0
@@ -102,7 +102,7 @@ test_page() {
     say "the page in a browser"
     "$target/debug/heaptide" run -q -f -o "$cache/inventory.bin" -- python3 examples/inventory.py > /dev/null
     "$target/debug/heaptide" flamegraph -f -o "$cache/inventory.html" "$cache/inventory.bin"
-    (cd tests/page && CHROMIUM=$(command -v chromium) PAGE="$cache/inventory.html" node --test browser.test.js)
+    (cd tests/page && CHROMIUM=$(command -v chromium) PAGE="$cache/inventory.html" node --test types.test.js browser.test.js views.browser.test.js)
     say "hostile names in a browser"
     "$target/debug/heaptide" run -q -f -o "$cache/hostile.bin" -- python3 fixtures/hostile/hostile_names.py '</script><script>alert(9)</script>' "$(printf 'txt.\342\200\256gpj')"
     "$target/debug/heaptide" flamegraph -f -o "$cache/hostile.html" "$cache/hostile.bin"

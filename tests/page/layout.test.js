@@ -231,7 +231,7 @@ test('packages have colours of their own, in the legend those that hold the most
   assert.equal(model.describe(a).source, 'x = 1');
   assert.equal(model.describe(a).place, 'file.py:7  ·  two  ·  Project');
   const byKind = model.fill(a);
-  model.show({ ...model.look, byPackage: true, byLine: false });
+  model.show({ ...model.look, colours: 'packages', byLine: false });
   assert.equal(model.fill(a), colors.packageColor('two', false));
   assert.notEqual(model.fill(a), byKind);
   assert.notEqual(colors.packageColor('one', false), colors.packageColor('two', false));
@@ -322,7 +322,7 @@ test('a hundred thousand nodes are laid out in well under a second', () => {
 const VIEWS = ['calls', 'inverted', 'table'];
 
 test('addresses come back as they were', () => {
-  const look = { ...firstLook('peak'), metric: 'leaked', unit: 'blocks', view: 'inverted', byLine: false, interpreter: true, byPackage: true, search: '/a&b=#c/', zoom: [3, 14] };
+  const look = { ...firstLook('peak'), metric: 'leaked', unit: 'blocks', view: 'inverted', byLine: false, interpreter: true, colours: 'packages', search: '/a&b=#c/', zoom: [3, 14] };
   const address = toAddress(look, firstLook('peak'));
   assert.equal(address, '#metric=leaked&unit=blocks&view=inverted&lines=merged&interpreter=shown&colours=packages&search=%2Fa%26b%3D%23c%2F&zoom=3.14');
   assert.deepEqual(fromAddress(address, firstLook('peak'), ['peak', 'leaked'], VIEWS), look);

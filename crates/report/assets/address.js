@@ -2,20 +2,28 @@
 // What is looked at ↔ the part of the page's address behind "#", so that it can be linked to. Pure.
 
 /**
- * @typedef {{metric: string, unit: 'bytes' | 'blocks', view: string, byLine: boolean, interpreter: boolean, byPackage: boolean,
- *   search: string, zoom: number[]}} Look
- *   `view`: "calls", "inverted", "table" and what else there is. `byPackage`: whether packages give the colours. `interpreter`: whether interpreter frames are shown. `zoom`: frames from below the root.
+ * @typedef {{metric: string, unit: 'bytes' | 'blocks', view: string, byLine: boolean, interpreter: boolean,
+ *   imports: boolean, onlyProject: boolean, mergeRecursion: boolean, least: number, colours: string, search: string, zoom: number[]}} Look
+ *   `view`: "calls", "inverted", "table" and what else there is. `imports`, `interpreter`: whether frames of the import system, other frames of the interpreter are
+ *   shown. `least`: smallest frame shown by itself, in percent of all. `colours`: one of COLOURS. `zoom`: frames from below the root.
  */
+
+/** What can give a frame its colour. */
+export const COLOURS = ['kind', 'packages', 'share', 'growth'];
 
 /**
  * What is looked at when the address says nothing.
  * @param {string} metric  key
  * @param {boolean} [inverted]
+ * @param {string} [colours]
  * @returns {Look}
  */
-export function firstLook(metric, inverted = false) {
+export function firstLook(metric, inverted = false, colours = 'kind') {
   const view = inverted ? 'inverted' : 'calls';
-  return { metric, unit: 'bytes', view, byLine: true, interpreter: false, byPackage: false, search: '', zoom: [] };
+  return {
+    metric, unit: 'bytes', view, byLine: true, interpreter: false, imports: false, onlyProject: false, mergeRecursion: false,
+    least: 0, colours, search: '', zoom: [],
+  };
 }
 
 /**
@@ -31,7 +39,11 @@ export function toAddress(look, first) {
   if (look.view !== first.view) parts.push(`view=${look.view}`);
   if (!look.byLine) parts.push('lines=merged');
   if (look.interpreter) parts.push('interpreter=shown');
-  if (look.byPackage) parts.push('colours=packages');
+  if (look.imports) parts.push('imports=shown');
+  if (look.onlyProject) parts.push('code=project');
+  if (look.mergeRecursion) parts.push('recursion=merged');
+  if (look.least > 0) parts.push(`least=${look.least}`);
+  if (look.colours !== first.colours) parts.push(`colours=${look.colours}`);
   if (look.search) parts.push(`search=${encodeURIComponent(look.search)}`);
   if (look.zoom.length > 0) parts.push(`zoom=${look.zoom.join('.')}`);
   return `#${parts.join('&')}`;
@@ -60,7 +72,11 @@ export function fromAddress(address, first, metrics, views) {
     else if (name === 'view' && views.includes(value)) look.view = value;
     else if (name === 'lines') look.byLine = value !== 'merged';
     else if (name === 'interpreter') look.interpreter = value === 'shown';
-    else if (name === 'colours') look.byPackage = value === 'packages';
+    else if (name === 'imports') look.imports = value === 'shown';
+    else if (name === 'code') look.onlyProject = value === 'project';
+    else if (name === 'recursion') look.mergeRecursion = value === 'merged';
+    else if (name === 'least' && /^\d+(\.\d+)?$/.test(value)) look.least = Math.min(100, Number(value));
+    else if (name === 'colours' && COLOURS.includes(value)) look.colours = value;
     else if (name === 'search') look.search = value;
     else if (name === 'zoom' && /^\d+(\.\d+)*$/.test(value)) look.zoom = value.split('.').map(Number);
   }

@@ -62,6 +62,19 @@ export function changeColor(change, dark) {
 }
 
 /**
+ * From pale yellow (next to nothing) to red (all): how much of the whole a frame holds. The scale is logarithmic, down to
+ * a thousandth: in most runs nearly all frames are below a tenth.
+ * @param {number} share  from 0 to 1
+ * @param {boolean} dark
+ * @returns {string}
+ */
+export function shareColor(share, dark) {
+  const heat = share > 0 ? Math.min(1, Math.max(0, 1 + Math.log10(share) / 3)) : 0;
+  const hue = Math.round(56 - 50 * heat);
+  return dark ? `hsl(${hue} ${Math.round(18 + 40 * heat)}% ${Math.round(28 + 12 * heat)}%)` : `hsl(${hue} ${Math.round(50 + 36 * heat)}% ${Math.round(86 - 18 * heat)}%)`;
+}
+
+/**
  * The colour of the root and of what is not a frame.
  * @param {boolean} dark
  */

@@ -36,11 +36,12 @@ export function layoutRows(view, column, zoomed, width, minWidth = MIN_WIDTH) {
       let x = row.x[i];
       for (const child of view.children(row.id[i], column)) {
         const w = value[child] * scale;
-        // Widest first: the rest is narrower still.
-        if (w < minWidth) break;
-        below.id.push(child);
-        below.x.push(x);
-        below.width.push(w);
+        // Widest first, but one that stands for all smaller ones comes last and may be wide.
+        if (w >= minWidth) {
+          below.id.push(child);
+          below.x.push(x);
+          below.width.push(w);
+        }
         x += w;
       }
     }

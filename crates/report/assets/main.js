@@ -3,9 +3,10 @@
 
 import { readPage } from './data.js';
 import { pathOf } from './views.js';
-import { fromAddress, toAddress } from './address.js';
+import { COLOURS, fromAddress, toAddress } from './address.js';
+import { SMALLER } from './prune.js';
 import { Model } from './model.js';
-import { choice, element, part, showFacts, showLegend } from './panels.js';
+import { choice, closesByItself, element, part, showFacts, showLegend } from './panels.js';
 import { GraphView } from './graph.js';
 import { TableView } from './table.js';
 import { TimeBar } from './timebar.js';
@@ -20,6 +21,11 @@ import { temporaryPhrase } from './words.js';
  * @property {() => void} [drawForPaper]  instead, before the page is printed
  * @property {(id: number) => void} [reveal]  brings a selected node into sight
  */
+
+/** The options that are on or off: part of the page, part of the look. */
+const OPTIONS = /** @type {const} */ ([
+  ['by-line', 'byLine'], ['imports', 'imports'], ['interpreter', 'interpreter'], ['only-project', 'onlyProject'], ['merge-recursion', 'mergeRecursion'],
+]);
 
 /** A page that cannot be shown says why, instead of staying empty. @param {unknown} error */
 function fail(error) {
@@ -61,8 +67,8 @@ export class Application {
     part('temporary-words').textContent = temporaryPhrase(page.temporaryWithin);
     part('diff-words').hidden = !this.model.difference;
     part('interpreter-label').hidden = !this.model.hasInterpreter;
-    // In a difference the colours say what changed.
-    part('by-package-label').hidden = this.model.difference;
+    part('imports-label').hidden = !this.model.hasImports;
+    part('only-project-label').hidden = !this.model.hasProject;
     this.makeSwitches();
     this.listenToTools();
     this.listenToKeys();
@@ -127,7 +133,8 @@ export class Application {
   /** Zooms the graph to a node. @param {number} id */
   zoom(id) {
     this.selected = id;
-    if (id !== this.model.zoomed) {
+    // What stands for several frames is none.
+    if (id !== this.model.zoomed && this.model.view.frame[id] !== SMALLER) {
       this.go({ zoom: pathOf(this.model.view, id) });
       this.graph.toZoomed();
     }
@@ -189,9 +196,7 @@ export class Application {
     const chosen = [look.metric, look.unit, look.view];
     this.marks.forEach((mark, i) => mark(chosen[i]));
     part('unit-choice').lastChild.textContent = model.noun === 'block' ? 'Blocks' : 'Allocations';
-    part('by-line').checked = look.byLine;
-    part('interpreter').checked = look.interpreter;
-    part('by-package').checked = look.byPackage;
+    this.showOptions();
     if (this.searchBox.value !== look.search) this.searchBox.value = look.search;
     this.searchBox.setAttribute('aria-invalid', String(model.searchError !== ''));
     part('search-result').textContent = model.searchError || model.searchResult();
@@ -200,6 +205,25 @@ export class Application {
     part('reset').disabled = model.zoomed === 0;
     showLegend(part('legend'), model);
     this.showDetails();
+  }
+
+  /** What stands in the sheet of options, and on its button how many of them are not as at first. */
+  showOptions() {
+    const { model, first } = this;
+    const { look } = model;
+    for (const [id, name] of OPTIONS) part(id).checked = look[name];
+    if (Number(part('least').value) !== look.least || document.activeElement !== part('least')) part('least').value = String(look.least);
+    const names = { kind: 'Whose code', packages: 'Package', share: 'Share of all', growth: 'Growth' };
+    part('colours').replaceChildren(...COLOURS.filter((value) => value !== 'growth' || model.growth).map((value) => {
+      const option = /** @type {HTMLOptionElement} */ (element('option', names[/** @type {'kind'} */ (value)]));
+      option.value = value;
+      option.selected = value === look.colours;
+      return option;
+    }));
+    const changed = [...OPTIONS.map(([, name]) => name), /** @type {const} */ ('least'), /** @type {const} */ ('colours')];
+    const count = changed.filter((name) => look[name] !== first[name]).length;
+    part('options-count').textContent = count > 0 ? String(count) : '';
+    part('options-count').title = count > 0 ? `${count} changed` : '';
   }
 
   showDetails() {
@@ -214,9 +238,10 @@ export class Application {
       clearTimeout(timer);
       timer = setTimeout(() => this.go({ search: this.searchBox.value }, false), 80);
     });
-    part('by-line').addEventListener('change', () => this.go({ byLine: part('by-line').checked }));
-    part('interpreter').addEventListener('change', () => this.go({ interpreter: part('interpreter').checked }));
-    part('by-package').addEventListener('change', () => this.go({ byPackage: part('by-package').checked }));
+    for (const [id, name] of OPTIONS) part(id).addEventListener('change', () => this.go({ [name]: part(id).checked }));
+    part('least').addEventListener('change', () => this.go({ least: Math.min(100, Math.max(0, Number(part('least').value) || 0)) }));
+    part('colours').addEventListener('change', () => this.go({ colours: part('colours').value }));
+    closesByItself(part('options'));
     part('back').addEventListener('click', () => this.back());
     part('reset').addEventListener('click', () => this.go({ zoom: [] }));
     part('info-button').addEventListener('click', () => part('info').showModal());
@@ -258,6 +283,8 @@ export class Application {
     document.addEventListener('keydown', (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || part('info').open) return;
       const typing = event.target === this.searchBox;
+      // Another field or list has its own use for keys.
+      if (!typing && event.target instanceof Element && event.target.matches('input:not([type="checkbox"]), select')) return;
       if (typing ? this.typedKey(event.key) : this.pageKey(event.key)) event.preventDefault();
     });
   }

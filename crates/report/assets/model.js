@@ -8,7 +8,8 @@ import { mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
 import { frameTotals, matchFrames, matchTotals, matcher } from './calls.js';
 import { inverted, nodeAt, topDown } from './views.js';
 import { firstLook } from './address.js';
-import { changeColor, kindColor, packageColor, rootColor } from './colors.js';
+import { SMALLER, hiddenFrames, importFrames, mergeRecursion, smallerTogether } from './prune.js';
+import { changeColor, kindColor, packageColor, rootColor, shareColor } from './colors.js';
 import { baseName, countNoun, counted, exact, fileAndLine, humanBytes, metricPhrase, percent, signed } from './words.js';
 
 /**
@@ -23,10 +24,16 @@ export class Model {
     this.page = page;
     this.frames = page.frames;
     this.difference = page.metrics[0].before !== null;
-    this.hasInterpreter = page.frames.kind.some((kind) => kind === INTERPRETER);
+    const imports = importFrames(page.frames);
+    this.hasImports = imports.some((is) => is === 1);
+    this.hasInterpreter = page.frames.kind.some((kind, f) => kind === INTERPRETER && !imports[f]);
+    /** Whether there is something to tell the project's own code from. */
+    this.hasProject = page.frames.kind.some((kind) => kind === 0) && page.frames.kind.some((kind) => kind !== 0);
+    /** How a node grew, from −1 to 1, if the data tell. @type {((id: number) => number) | null} */
+    this.growth = this.difference ? (id) => this.changeOf(id) : null;
     this.dark = false;
     /** @type {Look} */
-    this.look = firstLook(page.metrics[page.defaultMetric].key, page.inverted);
+    this.look = firstLook(page.metrics[page.defaultMetric].key, page.inverted, this.difference ? 'growth' : 'kind');
     this.metric = page.metrics[page.defaultMetric];
     this.zoomed = 0;
     /** Why the search text is not a search, "" if it is one. */
@@ -36,9 +43,11 @@ export class Model {
     /** @type {string[]} fill per frame, made when asked for */
     this.fills = [];
     this.tree = this.makeTree();
-    this.own = ownColumns(this.tree, this.metric);
-    this.view = this.makeView();
+    this.own = this.ownOf(this.tree);
     this.column = widthColumn(this.own, BYTES);
+    /** The view with every small frame by itself. @type {import('./views.js').View} */
+    this.base = topDown(this.tree, this.own);
+    this.view = this.makeView();
   }
 
   /**
@@ -49,18 +58,20 @@ export class Model {
   show(look) {
     const before = this.look;
     this.look = look;
-    if (look.byPackage !== before.byPackage) this.fills = [];
-    const frames = look.byLine !== before.byLine || look.interpreter !== before.interpreter;
-    const others = frames || look.metric !== before.metric || (look.view === 'inverted') !== (before.view === 'inverted');
+    if (look.colours !== before.colours) this.fills = [];
+    const frames = /** @type {const} */ (['byLine', 'interpreter', 'imports', 'onlyProject', 'mergeRecursion']).some((name) => look[name] !== before[name]);
+    const pruned = look.least !== before.least || (look.least > 0 && look.unit !== before.unit);
+    const others = frames || pruned || look.metric !== before.metric || (look.view === 'inverted') !== (before.view === 'inverted');
     if (others) {
       this.metric = this.page.metrics.find((metric) => metric.key === look.metric) ?? this.page.metrics[0];
       if (frames) this.tree = this.makeTree();
-      this.own = ownColumns(this.tree, this.metric);
-      this.view = this.makeView();
+      this.own = this.ownOf(this.tree);
     }
-    if (frames || look.search !== before.search) this.search(look.search);
-    this.zoomed = nodeAt(this.view, look.zoom);
     this.column = widthColumn(this.own, look.unit === 'bytes' ? BYTES : COUNTS);
+    if (others) this.view = this.makeView();
+    if (frames || look.search !== before.search) this.search(look.search);
+    // A link leads to a frame even if it is too small to be shown by itself.
+    this.zoomed = nodeAt(this.base, look.zoom);
     return others;
   }
 
@@ -70,13 +81,21 @@ export class Model {
   }
 
   makeTree() {
-    const { kind } = this.frames;
-    const hidden = this.look.interpreter ? undefined : (/** @type {number} */ frame) => kind[frame] === INTERPRETER;
-    return mergeNodes(this.page.nodes, sameFrames(this.frames, this.look.byLine), hidden);
+    const tree = mergeNodes(this.page.nodes, sameFrames(this.frames, this.look.byLine), hiddenFrames(this.frames, this.look));
+    return this.look.mergeRecursion ? mergeRecursion(tree) : tree;
+  }
+
+  /**
+   * Own values of the nodes of a tree made of the page's nodes.
+   * @param {import('./calls.js').CallTree} tree
+   */
+  ownOf(tree) {
+    return ownColumns(tree, this.metric);
   }
 
   makeView() {
-    return this.turned ? inverted(this.tree, this.own) : topDown(this.tree, this.own);
+    this.base = this.turned ? inverted(this.tree, this.own) : topDown(this.tree, this.own);
+    return smallerTogether(this.base, this.column, this.look.least / 100);
   }
 
   /** @param {string} text */
@@ -153,6 +172,7 @@ export class Model {
   /** @param {number} id */
   nameOf(id) {
     const frame = this.view.frame[id];
+    if (frame === SMALLER) return `${exact(this.view.together.get(id) ?? 0)} smaller`;
     return frame < 0 ? 'all' : this.frames.name[frame];
   }
 
@@ -177,6 +197,12 @@ export class Model {
     return file ? [`${file}  ${amount}`, file] : [amount];
   }
 
+  /** How a node changed in a difference, in the chosen unit. @param {number} id */
+  changeOf(id) {
+    const [before, after] = this.inUnit(this.valuesOf(this.view.columns, id));
+    return change(before, after);
+  }
+
   /** @param {boolean} dark */
   setDark(dark) {
     this.dark = dark;
@@ -186,13 +212,12 @@ export class Model {
   /** @param {number} id */
   fill(id) {
     const frame = this.view.frame[id];
-    if (this.difference) {
-      const [before, after] = this.inUnit(this.valuesOf(this.view.columns, id));
-      return changeColor(change(before, after), this.dark);
-    }
+    const { colours } = this.look;
+    if (colours === 'growth' && this.growth) return changeColor(this.growth(id), this.dark);
     if (frame < 0) return rootColor(this.dark);
+    if (colours === 'share') return shareColor(this.view.columns[this.column][id] / this.view.columns[this.column][0], this.dark);
     const owner = this.frames.package[frame];
-    return (this.fills[frame] ??= this.look.byPackage
+    return (this.fills[frame] ??= colours === 'packages'
       ? packageColor(owner, this.dark)
       : kindColor(this.frames.kind[frame], owner, this.dark));
   }
@@ -234,7 +259,8 @@ export class Model {
     const frame = this.view.frame[id];
     const kind = frame < 0 ? '' : KINDS[this.frames.kind[frame]];
     const owner = frame < 0 ? '' : this.frames.package[frame];
-    const place = [this.placeOf(id), owner, kind].filter(Boolean).join('  ·  ');
+    const small = frame === SMALLER ? `each less than ${this.look.least}% of all` : '';
+    const place = [this.placeOf(id), owner, kind, small].filter(Boolean).join('  ·  ');
     const source = this.sourceOf(frame);
     const line = (/** @type {string} */ term, /** @type {string} */ text, tone = '') => ({ term, text, tone });
     const bytes = (/** @type {number} */ n) => `${humanBytes(n)} (${exact(n)} bytes)`;

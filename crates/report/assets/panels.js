@@ -3,7 +3,7 @@
 // They are given what to show and whom to tell; all text goes in by `textContent`.
 
 import { KINDS } from './data.js';
-import { changeColor, kindColor, packageColor } from './colors.js';
+import { changeColor, kindColor, packageColor, shareColor } from './colors.js';
 
 /** @typedef {import('./model.js').Model} Model */
 
@@ -71,6 +71,28 @@ export function choice(group, options, choose) {
 }
 
 /**
+ * A sheet that opens below its button: closed by Escape, by a press outside of it and by leaving it with the tab key.
+ * @param {HTMLDetailsElement} menu
+ */
+export function closesByItself(menu) {
+  const close = () => { menu.open = false; };
+  menu.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !menu.open) return;
+    // Not also one step back in the graph.
+    event.stopPropagation();
+    event.preventDefault();
+    close();
+    menu.querySelector('summary')?.focus();
+  });
+  menu.addEventListener('focusout', (event) => {
+    if (event.relatedTarget instanceof Node && !menu.contains(event.relatedTarget)) close();
+  });
+  document.addEventListener('pointerdown', (event) => {
+    if (event.target instanceof Node && !menu.contains(event.target)) close();
+  });
+}
+
+/**
  * @param {HTMLElement} tooltip
  * @param {import('./model.js').Description} description
  * @param {number} x  in the window
@@ -102,14 +124,21 @@ export function showLegend(legend, model) {
     li.prepend(swatch);
     return li;
   };
-  if (model.difference) {
-    const steps = [-1, -0.5, 0, 0.5, 1].map((value) => changeColor(value, model.dark));
-    const scale = item(`linear-gradient(90deg, ${steps.join(', ')})`, 'grew', true);
-    scale.prepend('shrank');
-    legend.replaceChildren(scale);
+  const scale = (/** @type {string} */ from, /** @type {string} */ to, /** @type {string[]} */ steps) => {
+    const bar = item(`linear-gradient(90deg, ${steps.join(', ')})`, to, true);
+    bar.prepend(from);
+    legend.replaceChildren(bar);
+  };
+  const { colours } = model.look;
+  if (colours === 'growth' && model.growth) {
+    scale('shrank', 'grew', [-1, -0.5, 0, 0.5, 1].map((value) => changeColor(value, model.dark)));
     return;
   }
-  if (model.look.byPackage) {
+  if (colours === 'share') {
+    scale('0.1%', 'all', [0.001, 0.01, 0.1, 1].map((share) => shareColor(share, model.dark)));
+    return;
+  }
+  if (colours === 'packages') {
     legend.replaceChildren(...model.packages(LEGEND_PACKAGES).map((name) => item(packageColor(name, model.dark), name)));
     return;
   }

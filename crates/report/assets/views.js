@@ -8,7 +8,9 @@ import { childLists, totalColumns } from './calls.js';
  * @typedef {import('./calls.js').CallTree} CallTree
  * @typedef {import('./calls.js').Columns} Columns
  * @typedef {{parent: ArrayLike<number>, frame: ArrayLike<number>, columns: ArrayLike<number>[],
- *   children: (id: number, column: number) => Int32Array}} View
+ *   children: (id: number, column: number) => Int32Array,
+ *   add: (parent: number, frame: number, values: number[]) => number}} View
+ *   `add` makes a node that `children` does not know, and returns its id.
  */
 
 /**
@@ -18,13 +20,17 @@ import { childLists, totalColumns } from './calls.js';
  * @returns {View}
  */
 export function topDown(tree, own) {
-  const columns = totalColumns(tree, own);
+  // Plain arrays can grow.
+  const columns = totalColumns(tree, own).map((column) => Array.from(column));
+  const parent = Array.from(tree.parent);
+  const frame = Array.from(tree.frame);
   const { start, list } = childLists(tree);
   return {
-    parent: tree.parent,
-    frame: tree.frame,
+    parent,
+    frame,
     columns,
     children: remembered((id, column) => widestFirst(list.slice(start[id], start[id + 1]), columns[column])),
+    add: (above, f, values) => addNode({ parent, frame, columns }, above, f, values),
   };
 }
 
@@ -77,14 +83,34 @@ export function inverted(tree, own) {
     below[id] = made;
     return made;
   }
-  return { parent, frame, columns, children: remembered((id, column) => widestFirst(open(id).slice(), columns[column])) };
+  return {
+    parent,
+    frame,
+    columns,
+    children: remembered((id, column) => widestFirst(open(id).slice(), columns[column])),
+    add: (above, f, values) => addNode({ parent, frame, columns }, above, f, values),
+  };
 }
 
 /**
+ * @param {{parent: number[], frame: number[], columns: number[][]}} view
+ * @param {number} above
+ * @param {number} f
+ * @param {number[]} values
+ * @returns {number}
+ */
+function addNode(view, above, f, values) {
+  view.columns.forEach((column, c) => column.push(values[c]));
+  view.frame.push(f);
+  return view.parent.push(above) - 1;
+}
+
+/**
+ * Makes each answer once.
  * @param {(id: number, column: number) => Int32Array} make
  * @returns {(id: number, column: number) => Int32Array}
  */
-function remembered(make) {
+export function remembered(make) {
   /** @type {Map<number, Int32Array>[]} */
   const made = [];
   return (id, column) => {

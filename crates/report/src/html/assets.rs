@@ -26,6 +26,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("data.js", include_str!("../../assets/data.js")),
     ("calls.js", include_str!("../../assets/calls.js")),
     ("views.js", include_str!("../../assets/views.js")),
+    ("prune.js", include_str!("../../assets/prune.js")),
     ("layout.js", include_str!("../../assets/layout.js")),
     ("address.js", include_str!("../../assets/address.js")),
     ("colors.js", include_str!("../../assets/colors.js")),
