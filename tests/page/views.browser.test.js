@@ -84,3 +84,44 @@ check('a digit typed into a field is not a key of the page', async () => {
   await page.keyboard.type('0');
   assert.equal(await address(), zoomed);
 });
+
+// ---- side panel ---------------------------------------------------------------------------------------------
+
+check('a selected frame opens the panel; its callers lead on', async () => {
+  await open();
+  assert.equal(await page.locator('#side').isVisible(), false);
+  await press(2);
+  assert.equal(await page.locator('#side').isVisible(), true);
+  const name = await text('side-name');
+  assert.ok((await text('details')).startsWith(name));
+  assert.match(await text('side-numbers'), /With callees.*B, [\d.<>]+%.*block/);
+  const callee = page.locator('#side-callees button').first();
+  const called = await callee.textContent();
+  await callee.click();
+  assert.equal(await text('side-name'), called);
+  const callers = await page.locator('#side-callers button').allTextContents();
+  assert.ok(callers.includes(name), `${callers} has ${name}`);
+});
+
+check('the panel is told apart by width and kept closed if closed', async () => {
+  await open();
+  await press(2);
+  const width = (id) => page.locator(`#${id}`).evaluate((part) => Math.round(part.getBoundingClientRect().width));
+  const [graph, side] = [await width('graph'), await width('side')];
+  await page.locator('#side-edge').focus();
+  await page.keyboard.press('ArrowLeft');
+  await until((before) => document.getElementById('graph').clientWidth < before, graph - 10);
+  assert.deepEqual([await width('graph'), await width('side')], [graph - 24, side + 24]);
+  await page.locator('#side-close').click();
+  assert.equal(await page.locator('#side').isVisible(), false);
+  await press(1);
+  assert.equal(await page.locator('#side').isVisible(), false);
+  await open();
+  await press(2);
+  assert.equal(await page.locator('#side').isVisible(), false);
+  await page.keyboard.press('d');
+  assert.equal(await page.locator('#side').isVisible(), true);
+  assert.equal(await width('side'), side + 24);
+  await page.setViewportSize({ width: 700, height: 800 });
+  await until(() => document.getElementById('side').getBoundingClientRect().top > document.getElementById('graph').getBoundingClientRect().bottom);
+});

@@ -136,6 +136,15 @@ export class GraphView {
     return true;
   }
 
+  /** Brings a frame into sight, zooming to it if it has no rectangle. @param {number} id */
+  goTo(id) {
+    if (!placeOf(this.rows, this.model.view, id)) {
+      this.app.go({ zoom: pathOf(this.model.view, id) });
+      this.toZoomed();
+    }
+    this.reveal(id);
+  }
+
   /** Brings a frame into sight, with its numbers. @param {number} id */
   reveal(id) {
     this.hovered = -1;

@@ -6,7 +6,8 @@ import { pathOf } from './views.js';
 import { COLOURS, fromAddress, toAddress } from './address.js';
 import { SMALLER } from './prune.js';
 import { Model } from './model.js';
-import { choice, closesByItself, element, part, showFacts, showLegend } from './panels.js';
+import { choice, closesByItself, element, part, recall, remember, showFacts, showLegend } from './panels.js';
+import { SidePanel } from './side.js';
 import { GraphView } from './graph.js';
 import { TableView } from './table.js';
 import { TimeBar } from './timebar.js';
@@ -20,6 +21,7 @@ import { temporaryPhrase } from './words.js';
  * @property {() => void} [draw]  on the next frame of the screen after `Application.draw` was called
  * @property {() => void} [drawForPaper]  instead, before the page is printed
  * @property {(id: number) => void} [reveal]  brings a selected node into sight
+ * @property {(id: number) => void} [goTo]  likewise, zooming or opening as needed
  */
 
 /** The options that are on or off: part of the page, part of the look. */
@@ -51,6 +53,7 @@ export class Application {
     /** Mark what is chosen in the switches. @type {((value: string) => void)[]} */
     this.marks = [];
     this.graph = new GraphView(this);
+    this.side = new SidePanel(this);
     this.time = new TimeBar(this);
     /** By `Look.view`. @type {Record<string, PageView>} */
     this.views = { calls: this.graph, inverted: this.graph, table: new TableView(this) };
@@ -98,7 +101,11 @@ export class Application {
   show(look) {
     if (this.model.show(look)) this.selected = -1;
     this.showTools();
-    for (const view of Object.values(this.views)) view.place.hidden = view !== this.view;
+    for (const view of Object.values(this.views)) view.place.hidden = true;
+    this.view.place.hidden = false;
+    // Before the view, to which it leaves the rest of the width.
+    if (this.side.frame < 0) this.side.about(this.model.view.frame[this.model.zoomed]);
+    else this.side.show();
     this.view.show();
     this.draw();
   }
@@ -133,6 +140,7 @@ export class Application {
   /** Zooms the graph to a node. @param {number} id */
   zoom(id) {
     this.selected = id;
+    this.side.about(this.model.view.frame[id]);
     // What stands for several frames is none.
     if (id !== this.model.zoomed && this.model.view.frame[id] !== SMALLER) {
       this.go({ zoom: pathOf(this.model.view, id) });
@@ -145,7 +153,19 @@ export class Application {
   /** Selects a node, and brings it into sight. @param {number} id */
   select(id) {
     this.selected = id;
+    this.side.about(this.model.view.frame[id]);
     this.view.reveal?.(id);
+    this.showDetails();
+    this.draw();
+  }
+
+  /** Tells about a function, and selects its widest place. @param {number} frame */
+  goToFunction(frame) {
+    const id = this.side.lines.widestOf(frame);
+    this.side.about(frame);
+    if (id < 0) return;
+    this.selected = id;
+    this.view.goTo?.(id);
     this.showDetails();
     this.draw();
   }
@@ -249,11 +269,7 @@ export class Application {
       if (event.target === part('info')) part('info').close();
     });
     part('theme-button').addEventListener('click', () => {
-      try {
-        localStorage.setItem('heaptide-theme', this.model.dark ? 'light' : 'dark');
-      } catch {
-        // Storage may be forbidden; the choice then holds until the page is left.
-      }
+      remember('theme', this.model.dark ? 'light' : 'dark');
       this.setTheme(!this.model.dark);
     });
   }
@@ -261,12 +277,7 @@ export class Application {
   /** @param {boolean} [dark]  without it: as chosen before, else as the system has it */
   setTheme(dark) {
     if (dark === undefined) {
-      let chosen = null;
-      try {
-        chosen = localStorage.getItem('heaptide-theme');
-      } catch {
-        // As above.
-      }
+      const chosen = recall('theme');
       dark = chosen ? chosen === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
     }
     document.documentElement.dataset.theme = dark ? 'dark' : 'light';
@@ -274,6 +285,7 @@ export class Application {
     const style = getComputedStyle(document.documentElement);
     this.css = (name) => style.getPropertyValue(name).trim();
     showLegend(part('legend'), this.model);
+    this.side.show();
     this.draw();
   }
 
@@ -306,6 +318,7 @@ export class Application {
       case 'i': case 'I': this.toggle('inverted'); return true;
       case 't': case 'T': this.toggle('table'); return true;
       case 'c': case 'C': this.copy(); return true;
+      case 'd': case 'D': this.side.toggle(); return true;
       case '?': part('info').showModal(); return true;
       default: return false;
     }
@@ -328,10 +341,11 @@ export class Application {
   }
 
   listenToWindow() {
-    new ResizeObserver(() => {
+    const sizes = new ResizeObserver(() => {
       this.view.show();
       this.draw();
-    }).observe(this.graph.place);
+    });
+    for (const place of new Set(Object.values(this.views).map((view) => view.place))) sizes.observe(place);
     addEventListener('popstate', (event) => {
       this.steps = Number(event.state?.steps) || 0;
       this.show(this.addressed());

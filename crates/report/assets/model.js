@@ -31,6 +31,9 @@ export class Model {
     this.hasProject = page.frames.kind.some((kind) => kind === 0) && page.frames.kind.some((kind) => kind !== 0);
     /** How a node grew, from −1 to 1, if the data tell. @type {((id: number) => number) | null} */
     this.growth = this.difference ? (id) => this.changeOf(id) : null;
+    /** What the function of a frame held at instants, in bytes, if the data tell.
+     * @type {((frame: number) => {values: ArrayLike<number>, times: ArrayLike<number>} | null) | null} */
+    this.overTime = null;
     this.dark = false;
     /** @type {Look} */
     this.look = firstLook(page.metrics[page.defaultMetric].key, page.inverted, this.difference ? 'growth' : 'kind');
@@ -126,6 +129,11 @@ export class Model {
     return { bytes: at(BYTES), counts: at(COUNTS), beforeBytes: at(BEFORE), beforeCounts: at(BEFORE + COUNTS) };
   }
 
+  /** @param {number[]} sums  one per column @returns {Values} */
+  valuesOfSums(sums) {
+    return this.valuesOf(sums.map((sum) => [sum]), 0);
+  }
+
   /** @returns {Values} of all nodes together */
   get whole() {
     return this.valuesOf(this.view.columns, 0);
@@ -148,6 +156,23 @@ export class Model {
    */
   amount(value) {
     return this.look.unit === 'bytes' ? humanBytes(value) : counted(value, this.noun);
+  }
+
+  /**
+   * What is there now, in words.
+   * @param {string} unit
+   * @param {Values} values
+   */
+  amountIn(unit, values) {
+    return unit === 'bytes' ? humanBytes(values.bytes) : counted(values.counts, this.noun);
+  }
+
+  /** The frame that asked for the most itself, −1: nobody did. */
+  heaviestFrame() {
+    const own = this.own[this.column];
+    let node = 0;
+    for (let i = 1; i < this.tree.size; i++) if (node === 0 || own[i] > own[node]) node = i;
+    return this.tree.frame[node];
   }
 
   /** The number at the top of the page and the words behind it. */

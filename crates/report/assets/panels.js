@@ -34,6 +34,32 @@ export function element(tag, text, className) {
 }
 
 /**
+ * Keeps a choice of the reader for other pages.
+ * @param {string} name
+ * @param {string} value
+ */
+export function remember(name, value) {
+  try {
+    localStorage.setItem(`heaptide-${name}`, value);
+  } catch {
+    // Storage may be forbidden; the choice then holds until the page is left.
+  }
+}
+
+/**
+ * @param {string} name
+ * @returns {string | null}
+ */
+export function recall(name) {
+  try {
+    return localStorage.getItem(`heaptide-${name}`);
+  } catch {
+    // As above.
+    return null;
+  }
+}
+
+/**
  * A row of buttons of which one is chosen.
  * @param {HTMLElement} group
  * @param {{value: string, text: string, title?: string}[]} options

@@ -34,6 +34,8 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("timeline.js", include_str!("../../assets/timeline.js")),
     ("model.js", include_str!("../../assets/model.js")),
     ("panels.js", include_str!("../../assets/panels.js")),
+    ("functions.js", include_str!("../../assets/functions.js")),
+    ("side.js", include_str!("../../assets/side.js")),
     ("graph.js", include_str!("../../assets/graph.js")),
     ("table.js", include_str!("../../assets/table.js")),
     ("timebar.js", include_str!("../../assets/timebar.js")),
