@@ -1,7 +1,7 @@
 //! Names that are markup, steer a terminal or turn the writing round, through the whole way: a program that has them,
 //! recorded, in every report. In a browser the pages are opened by `tests/page/hostile.test.js`.
 
-use crate::support::{Ran, Scratch};
+use crate::support::{self, Ran, Scratch};
 use crate::traced::fixture;
 use std::process::Command;
 
@@ -124,11 +124,9 @@ fn no_name_is_markup_in_the_page() {
     scratch.heaptide("diff --html -o diff.html run.bin run.bin").exits(0);
     for name in ["page.html", "diff.html"] {
         let html = scratch.read(name);
-        let start = html.find("id=\"data\">").unwrap() + "id=\"data\">".len();
-        let length = html[start..].find("</script>").unwrap();
-        let data = &html[start..start + length];
+        let data = support::page::packed(&html);
         assert!(!data.contains('<'), "{name}");
-        serde_json::from_str::<serde_json::Value>(data).unwrap();
+        support::page::data(&html);
         let outside = html.replace(data, "");
         assert!(
             !outside.contains("<script>alert(") && !outside.contains("<img") && !outside.contains("<!--"),

@@ -28,6 +28,7 @@ mod native_programs;
 mod native_stacks;
 mod old_captures;
 mod one_event;
+mod page_course;
 mod places;
 mod privacy;
 mod processes;

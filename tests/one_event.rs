@@ -1,6 +1,7 @@
 //! One block of 12 345 bytes on its way from the hook to the page: what each hop makes of it. The table of these hops is
 //! in docs/architecture.md; a hop that is added there is added here.
 
+use crate::support;
 use crate::traced::{Run, Traced, What, newest_python};
 use heaptide_analyze::profile::Metric;
 use heaptide_format::allocator::Allocator;
@@ -60,9 +61,7 @@ fn a_line_of_each_report(run: &Run) {
 fn a_rectangle(run: &Run) {
     run.heaptide("flamegraph -o page.html run.bin").exits(0);
     let page = std::fs::read_to_string(run.directory().join("page.html")).unwrap();
-    let start = page.find("<script type=\"application/json\"").expect("the page's data");
-    let json = &page[page[start..].find('>').unwrap() + start + 1..];
-    let data: serde_json::Value = serde_json::from_str(&json[..json.find("</script>").unwrap()]).unwrap();
+    let data = support::page::data(&page);
     let metrics = data["metrics"].as_array().unwrap();
     let peak = metrics.iter().find(|metric| metric["key"] == "peak").expect("the peak");
     let position = |column: &serde_json::Value, value: u64| {
@@ -70,7 +69,10 @@ fn a_rectangle(run: &Run) {
     };
     let entry = position(&peak["bytes"], 12_345).expect("the block's bytes");
     assert_eq!(peak["counts"][entry], 1);
-    let frame = data["nodes"]["frame"][peak["node"][entry].as_u64().unwrap() as usize].as_u64().unwrap() as usize;
+    let at = |column: &serde_json::Value, place: usize| column[place].as_u64().unwrap() as usize;
+    let cell = at(&peak["cell"], entry);
+    let frame = at(&data["nodes"]["frame"], at(&data["cells"]["node"], cell));
+    assert_eq!(data["allocators"][at(&data["cells"]["allocator"], cell)], "malloc");
     let name = data["frames"]["function"][frame].as_u64().unwrap() as usize;
     assert_eq!((&data["strings"][name], &data["frames"]["line"][frame]), (&"keep".into(), &4.into()));
 }

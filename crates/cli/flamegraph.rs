@@ -1,12 +1,14 @@
 //! `heaptide flamegraph`: a capture as an interactive page, a picture, or folded stacks.
 
 use crate::exit::{self, CliError};
-use crate::input::Input;
+use crate::input::{Bar, Input, capture_error};
 use crate::output::{OutputArgs, beside};
 use crate::selection::{Selection, profile};
-use heaptide_analyze::profile::Metric;
+use heaptide_analyze::course::Course;
+use heaptide_analyze::instants::Span;
+use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_report::{Context, folded, html, page, svg};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Draw where the memory went: an interactive page, by default of the peak
 #[derive(clap::Args, Debug)]
@@ -23,6 +25,9 @@ pub struct Args {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Html)]
     format: Format,
+    /// Only what the capture has at hand: opens at once however long the run was, but no instant can be chosen in the page
+    #[arg(long)]
+    quick: bool,
     /// Begin at the allocations and show their callers below. The page only opens so and can be turned at any time
     #[arg(long)]
     inverted: bool,
@@ -56,10 +61,15 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     let profile =
         profile(path, &input, Some(&args.selection.span), &args.selection.options(&args.selection.symbols()))?;
     input.forget_rows();
+    let course = match args.format {
+        Format::Html if !args.quick => course(path, &input, &profile, args.selection.pid, within)?,
+        _ => None,
+    };
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
+    let mut course = course;
     output.write(|out, _| match args.format {
         Format::Html => {
-            let page = page::of_profile(&context, &profile, metric, within);
+            let page = page::of_profile(&context, &profile, course.take(), metric, within);
             // The page has it all; with millions of stacks both would be hundreds of MiB.
             drop(profile);
             html::write(&html::FlamePage { inverted: args.inverted, ..page }, out)
@@ -68,6 +78,23 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         Format::Folded => folded::write(&profile, metric, args.inverted, out),
     })?;
     Ok(exit::OK)
+}
+
+/// What was live when, for the page of a whole run whose events are there.
+fn course(
+    path: &Path,
+    input: &Input,
+    profile: &Profile,
+    pid: Option<u32>,
+    within: u32,
+) -> Result<Option<Course>, CliError> {
+    if profile.span != Span::Whole || input.capture.run.aggregate {
+        return Ok(None);
+    }
+    let mut bar = Bar::default();
+    let course = Course::of(&input.capture, pid, within, (), &mut |progress| bar.show(progress));
+    bar.clear();
+    course.map(|(course, ())| Some(course)).map_err(|error| capture_error(path, &error))
 }
 
 /// `flamegraph.html`, `flamegraph-leaked.4001.svg` …

@@ -12,6 +12,7 @@ pub mod words;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod recording;
 
+use heaptide_analyze::course::Course;
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::instants::{Position, Span};
 use heaptide_analyze::leaks::{Judging, Leaks};
@@ -124,7 +125,12 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
     }
     // A page holds all metrics. It is the slowest to write, for the checksums of its own scripts.
     if options.pid.is_none() {
-        written(|out| html::write(&page::of_profile(&context, profile, Metric::Peak, within), out));
+        // The course is of the whole run.
+        let course = (options.span == Span::Whole && !capture.run.aggregate)
+            .then(|| Course::of(capture, None, within, (), &mut |_| {}).ok())
+            .flatten();
+        let course = course.map(|(course, ())| course);
+        written(|out| html::write(&page::of_profile(&context, profile, course.clone(), Metric::Peak, within), out));
     }
     // A picture of as many stacks as it takes is seconds of inferno's work.
     if options.pid.is_some() {

@@ -67,7 +67,7 @@ test('what is known follows the metric that is shown', () => {
   const model = looking('- main 5 1');
   const lines = new LineTree(model);
   assert.deepEqual(lines.about(0).total, [5, 1]);
-  model.metric = { ...model.metric, after: { bytes: Float64Array.of(9), counts: Float64Array.of(2) } };
+  model.chosen.metric = { ...model.metric, after: { bytes: Float64Array.of(9), counts: Float64Array.of(2) } };
   model.own = model.ownOf(model.tree);
   assert.deepEqual(lines.about(0).total, [9, 2]);
 });

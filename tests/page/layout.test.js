@@ -16,6 +16,7 @@ const { firstLook, fromAddress, toAddress } = await load('address.js');
 const colors = await load('colors.js');
 const timeline = await load('timeline.js');
 const { Model } = await load('model.js');
+const { without } = await import('./made.js');
 
 // main ─┬─ parse (12 345 bytes in 3 blocks) ── read (55 in 1)
 //       └─ read (1 000 in 1; before: 1 500 in 2)
@@ -28,9 +29,9 @@ const TINY = [...lines.matchAll(/r#"(.*?)"#,/g)].map((match) => match[1]).join('
 function page(text, { before, kinds = {}, lines = {}, inverted = false } = {}) {
   const rows = text.trim().split('\n').map((row) => row.trim().split(/\s+/));
   const names = [...new Set(rows.map((row) => row[1]))];
-  const amounts = (list) => ({ node: list.map((_, i) => i), bytes: list.map((row) => +row[0]), counts: list.map((row) => +row[1]) });
+  const amounts = (list) => ({ cell: list.map((_, i) => i), bytes: list.map((row) => +row[0]), counts: list.map((row) => +row[1]) });
   return readPage(JSON.stringify({
-    version: 2, title: 't', facts: [], warnings: [],
+    version: 3, title: 't', facts: [], warnings: [],
     strings: [...names.map((name) => name[0]), 'file.py', ''],
     frames: {
       function: names.map((_, i) => i), file: names.map(() => names.length),
@@ -38,6 +39,7 @@ function page(text, { before, kinds = {}, lines = {}, inverted = false } = {}) {
       line: names.map((name) => lines[name] ?? 7), kind: names.map((name) => kinds[name] ?? 0),
     },
     nodes: { back: rows.map((row, i) => (row[0] === '-' ? 0 : i - row[0])), frame: rows.map((row) => names.indexOf(row[1])) },
+    ...without(rows.length),
     metrics: [{ key: 'peak', label: 'Peak', ...amounts(rows.map((row) => [row[2], row[3]])), before: before ? amounts(before) : null }],
     default_metric: 0, inverted, temporary_within: 1, timeline: { seconds: [], live: [], rss: [] }, peak_at_seconds: null,
   }));
@@ -52,7 +54,7 @@ function outline(view, frames, column = 0, id = 0) {
 
 function treeOf(data, options = {}) {
   const tree = calls.mergeNodes(data.nodes, calls.sameFrames(data.frames, options.byLine ?? true), options.hidden);
-  return { tree, own: calls.ownColumns(tree, data.metrics[0]) };
+  return { tree, own: calls.ownColumns(tree, data.cells, data.metrics[0]) };
 }
 
 const TWO_BRANCHES = `
@@ -85,11 +87,16 @@ const broken = (change, message) => {
 };
 
 test('damaged data are refused with a sentence', () => {
-  broken((raw) => { raw.version = 3; }, 'The data of this page have version 3; its script reads version 2.');
+  broken((raw) => { raw.version = 4; }, 'The data of this page have version 4; its script reads version 3.');
   broken((raw) => { raw.nodes.back[1] = 2; }, 'The data of this page are damaged: node 1 has no parent before it.');
   broken((raw) => { raw.nodes.frame[0] = 3; }, 'The data of this page are damaged: node 0 has no frame.');
   broken((raw) => { raw.frames.file[0] = 9; }, 'The data of this page are damaged: there is no string 9.');
-  broken((raw) => { raw.metrics[0].node[0] = 4; }, 'The data of this page are damaged: there is no node 4.');
+  broken((raw) => { raw.metrics[0].cell[0] = 4; }, 'The data of this page are damaged: "metric.cell" leads to 4, which is not there.');
+  broken((raw) => { raw.cells.node[3] = 4; }, 'The data of this page are damaged: "cells.node" leads to 4, which is not there.');
+  broken((raw) => { raw.cells.thread[3] = -2; }, 'The data of this page are damaged: "cells.thread" leads to -2, which is not there.');
+  broken((raw) => { raw.course.lives.died[0] = 3; }, 'The data of this page are damaged: "course.lives.died" leads to 3, which is not there.');
+  broken((raw) => { raw.course.flows.bytes[0] = null; }, 'The data of this page are damaged: "course.flows.bytes" holds what is no number.');
+  broken((raw) => { delete raw.course.peaks; }, 'The data of this page are damaged: "course.peaks.cell" is missing.');
   broken((raw) => { raw.metrics = []; }, 'The data of this page are damaged: there is no metric.');
   broken((raw) => { delete raw.inverted; }, 'The data of this page are damaged: "inverted" is missing.');
   broken((raw) => { delete raw.temporary_within; }, 'The data of this page are damaged: "temporary_within" is missing.');
@@ -310,7 +317,7 @@ test('a hundred thousand nodes are laid out in well under a second', () => {
   const metric = { after: { bytes, counts: bytes }, before: null };
   const start = performance.now();
   const tree = calls.mergeNodes(data.nodes, Int32Array.from({ length: 500 }, (_, i) => i));
-  const own = calls.ownColumns(tree, metric);
+  const own = calls.ownColumns(tree, { node: Int32Array.from({ length: n }, (_, i) => i) }, metric);
   layoutRows(topDown(tree, own), 0, 0, 1400);
   layoutRows(inverted(tree, own), 0, 0, 1400);
   // Some 0.3 s; the bound is for slow machines and still far from what a reader would call stuck.

@@ -6,6 +6,13 @@ export const load = (name) => import(new URL(name, assets).href);
 const { readPage } = await load('data.js');
 const { Model } = await load('model.js');
 
+/** What the data of a page without a course have beside: a cell for each node. */
+export const without = (nodes) => ({
+  cells: { node: Array.from({ length: nodes }, (_, i) => i), thread: Array(nodes).fill(-1), allocator: Array(nodes).fill(-1) },
+  processes: { pid: [], command: [], ended: [] }, threads: { process: [], tid: [], name: [] }, allocators: [],
+  course: null, marks: { seconds: [], name: [] }, censuses: [], started_unix: 0,
+});
+
 /** A page from "parent frame bytes blocks" per node; parent − for none. A frame is a name, ":line", "@package" and "!kind" as wanted. */
 export function made(text, { before } = {}) {
   const rows = text.trim().split('\n').map((row) => row.trim().split(/\s+/));
@@ -17,9 +24,9 @@ export function made(text, { before } = {}) {
     return { name, line: Number(line ?? 7), owner: owner ?? 'job', kind: Number(kind ?? 0) };
   });
   const file = ({ name, kind, owner }) => (kind === 3 ? (name === 'runpy' ? '<frozen runpy>' : '<frozen importlib._bootstrap>') : `${owner}.py`);
-  const columns = (list) => ({ node: list.map((_, i) => i), bytes: list.map((row) => +row[0]), counts: list.map((row) => +row[1]) });
+  const columns = (list) => ({ cell: list.map((_, i) => i), bytes: list.map((row) => +row[0]), counts: list.map((row) => +row[1]) });
   return readPage(JSON.stringify({
-    version: 2, title: 't', facts: [], warnings: [],
+    version: 3, title: 't', facts: [], warnings: [],
     frames: {
       function: read.map(({ name }) => string(name)), file: read.map((frame) => string(file(frame))),
       package: read.map(({ owner }) => string(owner)), source: read.map(({ name, line }) => string(line === 9 ? '' : `${name} at ${line}`)),
@@ -27,6 +34,7 @@ export function made(text, { before } = {}) {
     },
     strings,
     nodes: { back: rows.map((row, i) => (row[0] === '-' ? 0 : i - row[0])), frame: rows.map((row) => frames.indexOf(row[1])) },
+    ...without(rows.length),
     metrics: [{ key: 'peak', label: 'Peak', ...columns(rows.map((row) => [row[2], row[3]])), before: before ? columns(before) : null }],
     default_metric: 0, inverted: false, temporary_within: 1, timeline: { seconds: [], live: [], rss: [] }, peak_at_seconds: null,
   }));

@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "the analyzer's tests use the rest")]
 pub mod recording;
 
+pub mod page;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -3,9 +3,11 @@
 
 /**
  * @typedef {{metric: string, unit: 'bytes' | 'blocks', view: string, byLine: boolean, interpreter: boolean,
- *   imports: boolean, onlyProject: boolean, mergeRecursion: boolean, least: number, colours: string, search: string, zoom: number[]}} Look
+ *   imports: boolean, onlyProject: boolean, mergeRecursion: boolean, least: number, colours: string, from: string, to: string,
+ *   process: number, thread: number, allocator: string, search: string, zoom: number[]}} Look
  *   `view`: "calls", "inverted", "table" and what else there is. `imports`, `interpreter`: whether frames of the import system, other frames of the interpreter are
- *   shown. `least`: smallest frame shown by itself, in percent of all. `colours`: one of COLOURS. `zoom`: frames from below the root.
+ *   shown. `least`: smallest frame shown by itself, in percent of all. `colours`: one of COLOURS. `from`, `to`: instants by name (see course.js); the same: an instant; "":
+ *   the whole run. `process`, `thread`: indices, −1: all. `allocator`: name, "": all. `zoom`: frames from below the root.
  */
 
 /** What can give a frame its colour. */
@@ -22,7 +24,7 @@ export function firstLook(metric, inverted = false, colours = 'kind') {
   const view = inverted ? 'inverted' : 'calls';
   return {
     metric, unit: 'bytes', view, byLine: true, interpreter: false, imports: false, onlyProject: false, mergeRecursion: false,
-    least: 0, colours, search: '', zoom: [],
+    least: 0, colours, from: '', to: '', process: -1, thread: -1, allocator: '', search: '', zoom: [],
   };
 }
 
@@ -44,6 +46,11 @@ export function toAddress(look, first) {
   if (look.mergeRecursion) parts.push('recursion=merged');
   if (look.least > 0) parts.push(`least=${look.least}`);
   if (look.colours !== first.colours) parts.push(`colours=${look.colours}`);
+  const [from, to] = [look.from, look.to].map(encodeURIComponent);
+  if (from) parts.push(from === to ? `at=${from}` : `from=${from}&to=${to}`);
+  if (look.process >= 0) parts.push(`process=${look.process}`);
+  if (look.thread >= 0) parts.push(`thread=${look.thread}`);
+  if (look.allocator) parts.push(`allocator=${encodeURIComponent(look.allocator)}`);
   if (look.search) parts.push(`search=${encodeURIComponent(look.search)}`);
   if (look.zoom.length > 0) parts.push(`zoom=${look.zoom.join('.')}`);
   return `#${parts.join('&')}`;
@@ -77,8 +84,16 @@ export function fromAddress(address, first, metrics, views) {
     else if (name === 'recursion') look.mergeRecursion = value === 'merged';
     else if (name === 'least' && /^\d+(\.\d+)?$/.test(value)) look.least = Math.min(100, Number(value));
     else if (name === 'colours' && COLOURS.includes(value)) look.colours = value;
+    else if (name === 'at') look.from = look.to = value;
+    else if (name === 'from') look.from = value;
+    else if (name === 'to') look.to = value;
+    else if (name === 'process' && /^\d+$/.test(value)) look.process = Number(value);
+    else if (name === 'thread' && /^\d+$/.test(value)) look.thread = Number(value);
+    else if (name === 'allocator') look.allocator = value;
     else if (name === 'search') look.search = value;
     else if (name === 'zoom' && /^\d+(\.\d+)*$/.test(value)) look.zoom = value.split('.').map(Number);
   }
+  // Half of a window is none.
+  if (look.from === '' || look.to === '') look.from = look.to = '';
   return look;
 }

@@ -18,7 +18,7 @@ export const WIDTH = 4;
 /**
  * @typedef {import('./data.js').Nodes} Nodes
  * @typedef {import('./data.js').Frames} Frames
- * @typedef {import('./data.js').Metric} Metric
+ * @typedef {import('./data.js').Amounts} Amounts
  * @typedef {{size: number, parent: Int32Array, frame: Int32Array, treeNode: Int32Array}} CallTree
  *   Node 0 is the root ("all", frame −1, parent −1). `treeNode` tells for each node of the data where it went.
  * @typedef {Float64Array[]} Columns
@@ -83,15 +83,18 @@ export function mergeNodes(nodes, same, hidden = () => false) {
 /**
  * Own values of the tree's nodes in one metric.
  * @param {CallTree} tree
- * @param {Metric} metric
+ * @param {import('./data.js').Cells} cells
+ * @param {{after: Amounts, before: Amounts | null}} metric
+ * @param {Uint8Array | null} [pass]  1 for the cells that count; null: all
  * @returns {Columns}
  */
-export function ownColumns(tree, metric) {
+export function ownColumns(tree, cells, metric, pass = null) {
+  const place = Int32Array.from(cells.node, (node) => tree.treeNode[node]);
   const sources = [metric.after.bytes, metric.after.counts];
   if (metric.before) sources.push(metric.before.bytes, metric.before.counts);
   const columns = sources.map((source) => {
     const column = new Float64Array(tree.size);
-    for (let i = 0; i < source.length; i++) column[tree.treeNode[i]] += source[i];
+    for (let i = 0; i < source.length; i++) if (pass === null || pass[i]) column[place[i]] += source[i];
     return column;
   });
   if (metric.before) {

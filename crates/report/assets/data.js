@@ -1,11 +1,11 @@
 // @ts-check
-// The data contract of the page: the JSON text written by html/data.rs → typed columns.
+// The data contract of the page: the text written by html/data.rs → JSON → typed columns.
 // Everything is checked here, so that nothing after it needs to doubt an index. Pure.
 
 import { visible } from './words.js';
 
 /** The version of the data this script reads; the same number is in html/data.rs. */
-export const DATA_VERSION = 2;
+export const DATA_VERSION = 3;
 
 /** Names of the frame kinds, in the order of their numbers in the data (`FrameKind` in html.rs). */
 export const KINDS = ['Project', 'Library', 'Standard library', 'Interpreter', 'Native', 'Unknown'];
@@ -17,13 +17,36 @@ export const INTERPRETER = 3;
  * @typedef {{name: string[], file: string[], package: string[], source: string[], line: Uint32Array, kind: Uint8Array,
  *   length: number}} Frames  source: what stands in the line, "": not known
  * @typedef {{parent: Int32Array, frame: Int32Array, length: number}} Nodes  parent −1: none
- * @typedef {{bytes: Float64Array, counts: Float64Array}} Amounts  own values, one per node
+ * @typedef {{node: Int32Array, thread: Int32Array, allocator: Int32Array, length: number}} Cells  who had amounts; −1: not known
+ * @typedef {{pid: number[], command: string[], ended: (number | null)[], length: number}} Processes  ended: in which part of the course
+ * @typedef {{process: Int32Array, tid: number[], name: string[], length: number}} Threads
+ * @typedef {{bytes: Float64Array, counts: Float64Array}} Amounts  own values, one per cell
  * @typedef {{key: string, label: string, after: Amounts, before: Amounts | null}} Metric
  * @typedef {{seconds: Float64Array, live: Float64Array, rss: Float64Array, length: number}} Timeline
- * @typedef {{title: string, facts: [string, string][], warnings: string[], frames: Frames, nodes: Nodes,
- *   metrics: Metric[], defaultMetric: number, inverted: boolean, temporaryWithin: number, timeline: Timeline,
- *   peakAt: number | null}} Page  inverted: how it opens; temporaryWithin: most other allocations before the release
+ * @typedef {{title: string, facts: [string, string][], warnings: string[], frames: Frames, nodes: Nodes, cells: Cells,
+ *   processes: Processes, threads: Threads, allocators: string[], metrics: Metric[], course: import('./course.js').Course | null,
+ *   defaultMetric: number, inverted: boolean, temporaryWithin: number, timeline: Timeline,
+ *   marks: {seconds: number[], name: string[]}, censuses: number[], startedUnix: number, peakAt: number | null}} Page
+ *   inverted: how it opens; temporaryWithin: most other allocations before the release; startedUnix: seconds, 0: not known
  */
+
+/**
+ * The JSON of a page: gzip, as Base64.
+ * @param {string} text
+ * @returns {Promise<string>}
+ * @throws {Error} as `readPage`
+ */
+export async function unpackPage(text) {
+  if (typeof DecompressionStream === 'undefined') throw new Error('This browser is too old to unpack its data; those since 2023 can.');
+  try {
+    const binary = atob(text.trim());
+    const bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+    return await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).text();
+  } catch (error) {
+    throw new Error(`The data of this page are not complete; the file may be cut short (${/** @type {Error} */ (error).message}).`);
+  }
+}
 
 /**
  * @param {string} text  the JSON
@@ -45,28 +68,41 @@ export function readPage(text) {
   const strings = array(raw.strings, 'strings').map((s) => visible(String(s)));
   const frames = readFrames(raw.frames, strings);
   const nodes = readNodes(raw.nodes, frames.length);
-  const metrics = array(raw.metrics, 'metrics').map((m) => readMetric(m, nodes.length));
+  const processes = readProcesses(raw.processes);
+  const threads = readThreads(raw.threads, processes.length);
+  const allocators = array(raw.allocators, 'allocators').map((name) => visible(String(name)));
+  const cells = readCells(raw.cells, nodes.length, threads.length, allocators.length);
+  const marks = readMarks(raw.marks);
+  const metrics = array(raw.metrics, 'metrics').map((m) => readMetric(m, cells.length));
   check(metrics.length > 0, 'there is no metric');
   check(raw.default_metric >= 0 && raw.default_metric < metrics.length, 'the default metric is not there');
   check(typeof raw.inverted === 'boolean', '"inverted" is missing');
   check(raw.temporary_within >= 0, '"temporary_within" is missing');
-  const seconds = Float64Array.from(array(raw.timeline?.seconds, 'timeline.seconds'));
+  const seconds = Float64Array.from(numbers(raw.timeline?.seconds, 'timeline.seconds'));
   return {
     title: visible(String(raw.title)),
     facts: array(raw.facts, 'facts').map(([label, value]) => [visible(String(label)), visible(String(value))]),
     warnings: array(raw.warnings, 'warnings').map((w) => visible(String(w))),
     frames,
     nodes,
+    cells,
+    processes,
+    threads,
+    allocators,
     metrics,
+    course: raw.course ? readCourse(raw.course, cells.length, marks.name.length) : null,
     defaultMetric: raw.default_metric,
     inverted: raw.inverted,
     temporaryWithin: raw.temporary_within,
     timeline: {
       seconds,
-      live: Float64Array.from(array(raw.timeline.live, 'timeline.live', seconds.length)),
-      rss: Float64Array.from(array(raw.timeline.rss, 'timeline.rss', seconds.length)),
+      live: Float64Array.from(numbers(raw.timeline.live, 'timeline.live', seconds.length)),
+      rss: Float64Array.from(numbers(raw.timeline.rss, 'timeline.rss', seconds.length)),
       length: seconds.length,
     },
+    marks,
+    censuses: numbers(raw.censuses, 'censuses'),
+    startedUnix: Number(raw.started_unix) || 0,
     peakAt: typeof raw.peak_at_seconds === 'number' ? raw.peak_at_seconds : null,
   };
 }
@@ -116,35 +152,160 @@ function readNodes(raw, frameCount) {
 
 /**
  * @param {any} raw
- * @param {number} nodeCount
- * @returns {Metric}
+ * @returns {Processes}
  */
-function readMetric(raw, nodeCount) {
+function readProcesses(raw) {
+  const pid = numbers(raw?.pid, 'processes.pid');
+  const { length } = pid;
   return {
-    key: String(raw.key),
-    label: visible(String(raw.label)),
-    after: readAmounts(raw, nodeCount),
-    before: raw.before ? readAmounts(raw.before, nodeCount) : null,
+    pid,
+    command: array(raw.command, 'processes.command', length).map((text) => visible(String(text))),
+    ended: array(raw.ended, 'processes.ended', length).map((part) => (typeof part === 'number' ? part : null)),
+    length,
   };
 }
 
 /**
- * Sparse to dense: `node` lists the nodes with a value, `bytes` and `counts` their values.
  * @param {any} raw
- * @param {number} nodeCount
+ * @param {number} processes  how many there are
+ * @returns {Threads}
+ */
+function readThreads(raw, processes) {
+  const tid = numbers(raw?.tid, 'threads.tid');
+  const { length } = tid;
+  return {
+    process: indices(raw.process, 'threads.process', processes, length),
+    tid,
+    name: array(raw.name, 'threads.name', length).map((text) => visible(String(text))),
+    length,
+  };
+}
+
+/**
+ * @param {any} raw
+ * @param {number} nodes
+ * @param {number} threads
+ * @param {number} allocators
+ * @returns {Cells}
+ */
+function readCells(raw, nodes, threads, allocators) {
+  const node = indices(raw?.node, 'cells.node', nodes);
+  const { length } = node;
+  return {
+    node,
+    thread: indices(raw.thread, 'cells.thread', threads, length, -1),
+    allocator: indices(raw.allocator, 'cells.allocator', allocators, length, -1),
+    length,
+  };
+}
+
+/** @param {any} raw */
+function readMarks(raw) {
+  const seconds = numbers(raw?.seconds, 'marks.seconds');
+  return { seconds, name: array(raw.name, 'marks.name', seconds.length).map((text) => visible(String(text))) };
+}
+
+/**
+ * @param {any} raw
+ * @param {number} cells
+ * @returns {Metric}
+ */
+function readMetric(raw, cells) {
+  return {
+    key: String(raw.key),
+    label: visible(String(raw.label)),
+    after: readAmounts(raw, cells),
+    before: raw.before ? readAmounts(raw.before, cells) : null,
+  };
+}
+
+/**
+ * Sparse to dense: `cell` lists the cells with a value, `bytes` and `counts` their values.
+ * @param {any} raw
+ * @param {number} cells
  * @returns {Amounts}
  */
-function readAmounts(raw, nodeCount) {
-  const node = array(raw.node, 'metric.node');
-  const bytes = array(raw.bytes, 'metric.bytes', node.length);
-  const counts = array(raw.counts, 'metric.counts', node.length);
-  const dense = { bytes: new Float64Array(nodeCount), counts: new Float64Array(nodeCount) };
-  for (let i = 0; i < node.length; i++) {
-    check(node[i] >= 0 && node[i] < nodeCount, `there is no node ${node[i]}`);
-    dense.bytes[node[i]] = bytes[i];
-    dense.counts[node[i]] = counts[i];
+function readAmounts(raw, cells) {
+  const cell = indices(raw?.cell, 'metric.cell', cells);
+  const bytes = numbers(raw.bytes, 'metric.bytes', cell.length);
+  const counts = numbers(raw.counts, 'metric.counts', cell.length);
+  const dense = { bytes: new Float64Array(cells), counts: new Float64Array(cells) };
+  for (let i = 0; i < cell.length; i++) {
+    dense.bytes[cell[i]] = bytes[i];
+    dense.counts[cell[i]] = counts[i];
   }
   return dense;
+}
+
+/**
+ * @param {any} raw
+ * @param {number} cells
+ * @param {number} marks
+ * @returns {import('./course.js').Course}
+ */
+function readCourse(raw, cells, marks) {
+  const nanos = Float64Array.from(numbers(raw.instants?.nanos, 'course.instants.nanos'));
+  const parts = nanos.length - 1;
+  check(parts >= 0, 'the course has no instant');
+  const amounts = (/** @type {any} */ rows, /** @type {string} */ name, /** @type {number} */ length) => ({
+    bytes: Float64Array.from(numbers(rows.bytes, `course.${name}.bytes`, length)),
+    counts: Float64Array.from(numbers(rows.counts, `course.${name}.counts`, length)),
+  });
+  const cellsOf = (/** @type {string} */ name) => indices(raw[name]?.cell, `course.${name}.cell`, cells);
+  const lives = (/** @type {string} */ name) => {
+    const cell = cellsOf(name);
+    const born = indices(raw[name].born, `course.${name}.born`, parts, cell.length);
+    return { cell, born, died: indices(raw[name].died, `course.${name}.died`, parts + 1, cell.length), ...amounts(raw[name], name, cell.length) };
+  };
+  const flows = (/** @type {string} */ name) => {
+    const cell = cellsOf(name);
+    return { cell, part: indices(raw[name].part, `course.${name}.part`, parts, cell.length), ...amounts(raw[name], name, cell.length) };
+  };
+  const leaked = cellsOf('leaked');
+  return {
+    parts,
+    nanos,
+    live: Float64Array.from(numbers(raw.instants.live, 'course.instants.live', nanos.length)),
+    mark: indices(raw.instants.mark, 'course.instants.mark', marks, nanos.length, -1),
+    peakNanos: Float64Array.from(numbers(raw.peaks_at?.nanos, 'course.peaks_at.nanos', parts)),
+    peakBytes: Float64Array.from(numbers(raw.peaks_at.bytes, 'course.peaks_at.bytes', parts)),
+    lives: lives('lives'),
+    late: lives('late'),
+    flows: flows('flows'),
+    brief: flows('brief'),
+    peaks: flows('peaks'),
+    leaked: {
+      cell: leaked,
+      born: indices(raw.leaked.born, 'course.leaked.born', parts, leaked.length),
+      ...amounts(raw.leaked, 'leaked', leaked.length),
+    },
+  };
+}
+
+/**
+ * @param {any} value
+ * @param {string} name
+ * @param {number} end  all are less
+ * @param {number} [length]  wanted
+ * @param {number} [least]
+ * @returns {Int32Array}
+ */
+function indices(value, name, end, length, least = 0) {
+  const all = array(value, name, length);
+  for (const index of all) check(Number.isInteger(index) && index >= least && index < end, `"${name}" leads to ${index}, which is not there`);
+  return Int32Array.from(all);
+}
+
+/**
+ * @param {any} value
+ * @param {string} name
+ * @param {number} [length]  wanted
+ * @returns {number[]}
+ */
+function numbers(value, name, length) {
+  const all = array(value, name, length);
+  for (const number of all) check(Number.isFinite(number), `"${name}" holds what is no number`);
+  return all;
 }
 
 /**

@@ -6,7 +6,6 @@ import { ROW_HEIGHT, indexAt, layoutRows, neighbour, placeOf } from './layout.js
 import { pathOf } from './views.js';
 import { drawGraph, prepareCanvas } from './draw.js';
 import { part, showTooltip } from './panels.js';
-import { metricPhrase } from './words.js';
 
 /** @typedef {import('./main.js').Application} Application */
 
@@ -36,7 +35,7 @@ export class GraphView {
     part('graph-height').style.height = `${this.rows.length * ROW_HEIGHT}px`;
     const empty = !(model.view.columns[model.column][0] > 0);
     part('graph-empty').hidden = !empty;
-    part('graph-empty').textContent = `Nothing to draw: 0 bytes ${metricPhrase(model.metric.key)}.`;
+    part('graph-empty').textContent = `Nothing to draw: 0 bytes ${model.chosen.words()}.`;
   }
 
   /** On the next frame of the screen. */

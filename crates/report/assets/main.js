@@ -1,7 +1,7 @@
 // @ts-check
 // The application: what the reader does → the model → the view that shows it. Starts everything, at the end of this file.
 
-import { readPage } from './data.js';
+import { readPage, unpackPage } from './data.js';
 import { pathOf } from './views.js';
 import { COLOURS, fromAddress, toAddress } from './address.js';
 import { SMALLER } from './prune.js';
@@ -11,6 +11,8 @@ import { SidePanel } from './side.js';
 import { GraphView } from './graph.js';
 import { TableView } from './table.js';
 import { TimeBar } from './timebar.js';
+import { Filters } from './filters.js';
+import { metricKeys } from './selection.js';
 import { temporaryPhrase } from './words.js';
 
 /**
@@ -52,9 +54,12 @@ export class Application {
     this.css = () => '';
     /** Mark what is chosen in the switches. @type {((value: string) => void)[]} */
     this.marks = [];
+    /** Those that there is a switch for. @type {{key: string, label: string}[]} */
+    this.metrics = [];
     this.graph = new GraphView(this);
     this.side = new SidePanel(this);
     this.time = new TimeBar(this);
+    this.filters = new Filters(this);
     /** By `Look.view`. @type {Record<string, PageView>} */
     this.views = { calls: this.graph, inverted: this.graph, table: new TableView(this) };
   }
@@ -86,7 +91,7 @@ export class Application {
 
   addressed() {
     const { page } = this.model;
-    return fromAddress(location.hash, this.first, page.metrics.map((metric) => metric.key), Object.keys(this.views));
+    return fromAddress(location.hash, this.first, metricKeys(page), Object.keys(this.views));
   }
 
   /** The view that is visible. */
@@ -183,13 +188,6 @@ export class Application {
   // ---- switches -----------------------------------------------------------------------------------------
 
   makeSwitches() {
-    const { metrics } = this.model.page;
-    const metric = choice(
-      part('metric-choice'),
-      metrics.map(({ key, label }) => ({ value: key, text: label })),
-      (key) => this.go({ metric: key }),
-    );
-    part('metric-choice').hidden = metrics.length < 2;
     const unit = choice(
       part('unit-choice'),
       [{ value: 'bytes', text: 'Bytes' }, { value: 'blocks', text: 'Blocks' }],
@@ -204,7 +202,17 @@ export class Application {
       ],
       (view) => this.go({ view }),
     );
-    this.marks = [metric, unit, view];
+    this.marks = [() => {}, unit, view];
+  }
+
+  /** An instant has other metrics than a window or the whole run. */
+  showMetrics() {
+    const { metrics } = this.model.chosen;
+    if (metrics === this.metrics) return;
+    this.metrics = metrics;
+    const options = metrics.map(({ key, label }) => ({ value: key, text: label }));
+    this.marks[0] = choice(part('metric-choice'), options, (key) => this.go({ metric: key }));
+    part('metric-choice').hidden = metrics.length < 2;
   }
 
   showTools() {
@@ -213,10 +221,13 @@ export class Application {
     const { number, words } = model.headline();
     part('total').textContent = number;
     part('total-words').textContent = words;
-    const chosen = [look.metric, look.unit, look.view];
+    this.showMetrics();
+    const chosen = [model.metric.key, look.unit, look.view];
     this.marks.forEach((mark, i) => mark(chosen[i]));
     part('unit-choice').lastChild.textContent = model.noun === 'block' ? 'Blocks' : 'Allocations';
     this.showOptions();
+    this.filters.show();
+    this.time.show();
     if (this.searchBox.value !== look.search) this.searchBox.value = look.search;
     this.searchBox.setAttribute('aria-invalid', String(model.searchError !== ''));
     part('search-result').textContent = model.searchError || model.searchResult();
@@ -234,7 +245,7 @@ export class Application {
     for (const [id, name] of OPTIONS) part(id).checked = look[name];
     if (Number(part('least').value) !== look.least || document.activeElement !== part('least')) part('least').value = String(look.least);
     const names = { kind: 'Whose code', packages: 'Package', share: 'Share of all', growth: 'Growth' };
-    part('colours').replaceChildren(...COLOURS.filter((value) => value !== 'growth' || model.growth).map((value) => {
+    part('colours').replaceChildren(...COLOURS.filter((value) => value !== 'growth' || model.canGrow).map((value) => {
       const option = /** @type {HTMLOptionElement} */ (element('option', names[/** @type {'kind'} */ (value)]));
       option.value = value;
       option.selected = value === look.colours;
@@ -367,8 +378,6 @@ export class Application {
 
 addEventListener('error', (event) => fail(event.error ?? event.message));
 addEventListener('unhandledrejection', (event) => fail(event.reason));
-try {
-  new Application(new Model(readPage(part('data').textContent))).start();
-} catch (error) {
-  fail(error);
-}
+unpackPage(part('data').textContent)
+  .then((json) => new Application(new Model(readPage(json))).start())
+  .catch(fail);

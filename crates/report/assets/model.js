@@ -7,10 +7,12 @@ import { BEFORE, BYTES, COUNTS, change, widthColumn } from './calls.js';
 import { mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
 import { frameTotals, matchFrames, matchTotals, matcher } from './calls.js';
 import { inverted, nodeAt, topDown } from './views.js';
+import { Selection } from './selection.js';
+import { bytesOverTime, liveAt, pointNanos } from './course.js';
 import { firstLook } from './address.js';
 import { SMALLER, hiddenFrames, importFrames, mergeRecursion, smallerTogether } from './prune.js';
 import { changeColor, kindColor, packageColor, rootColor, shareColor } from './colors.js';
-import { baseName, countNoun, counted, exact, fileAndLine, humanBytes, metricPhrase, percent, signed } from './words.js';
+import { baseName, countNoun, counted, exact, fileAndLine, humanBytes, percent, signed } from './words.js';
 
 /**
  * @typedef {import('./address.js').Look} Look
@@ -23,21 +25,18 @@ export class Model {
   constructor(page) {
     this.page = page;
     this.frames = page.frames;
-    this.difference = page.metrics[0].before !== null;
+    const isDifference = page.metrics[0].before !== null;
     const imports = importFrames(page.frames);
     this.hasImports = imports.some((is) => is === 1);
     this.hasInterpreter = page.frames.kind.some((kind, f) => kind === INTERPRETER && !imports[f]);
     /** Whether there is something to tell the project's own code from. */
     this.hasProject = page.frames.kind.some((kind) => kind === 0) && page.frames.kind.some((kind) => kind !== 0);
-    /** How a node grew, from −1 to 1, if the data tell. @type {((id: number) => number) | null} */
-    this.growth = this.difference ? (id) => this.changeOf(id) : null;
-    /** What the function of a frame held at instants, in bytes, if the data tell.
-     * @type {((frame: number) => {values: ArrayLike<number>, times: ArrayLike<number>} | null) | null} */
-    this.overTime = null;
     this.dark = false;
     /** @type {Look} */
-    this.look = firstLook(page.metrics[page.defaultMetric].key, page.inverted, this.difference ? 'growth' : 'kind');
-    this.metric = page.metrics[page.defaultMetric];
+    this.look = firstLook(page.metrics[page.defaultMetric].key, page.inverted, isDifference ? 'growth' : 'kind');
+    this.chosen = new Selection(page, this.look);
+    /** How all grew, by node of the tree, made when asked for. @type {Float64Array | null} */
+    this.grown = null;
     this.zoomed = 0;
     /** Why the search text is not a search, "" if it is one. */
     this.searchError = '';
@@ -64,11 +63,14 @@ export class Model {
     if (look.colours !== before.colours) this.fills = [];
     const frames = /** @type {const} */ (['byLine', 'interpreter', 'imports', 'onlyProject', 'mergeRecursion']).some((name) => look[name] !== before[name]);
     const pruned = look.least !== before.least || (look.least > 0 && look.unit !== before.unit);
-    const others = frames || pruned || look.metric !== before.metric || (look.view === 'inverted') !== (before.view === 'inverted');
+    const last = this.chosen;
+    this.chosen = new Selection(this.page, look, last);
+    const amounts = last.metric !== this.chosen.metric || last.pass !== this.chosen.pass;
+    const others = frames || pruned || amounts || (look.view === 'inverted') !== (before.view === 'inverted');
     if (others) {
-      this.metric = this.page.metrics.find((metric) => metric.key === look.metric) ?? this.page.metrics[0];
       if (frames) this.tree = this.makeTree();
-      this.own = this.ownOf(this.tree);
+      if (frames || amounts) this.own = this.ownOf(this.tree);
+      this.grown = null;
     }
     this.column = widthColumn(this.own, look.unit === 'bytes' ? BYTES : COUNTS);
     if (others) this.view = this.makeView();
@@ -76,6 +78,21 @@ export class Model {
     // A link leads to a frame even if it is too small to be shown by itself.
     this.zoomed = nodeAt(this.base, look.zoom);
     return others;
+  }
+
+  /** What is shown, in all cells. */
+  get metric() {
+    return this.chosen.metric;
+  }
+
+  /** Whether there are two sides, before and after. */
+  get difference() {
+    return this.metric.before !== null;
+  }
+
+  /** Whether the data tell how it grew. */
+  get canGrow() {
+    return this.difference || this.page.course !== null;
   }
 
   /** Whether callers are below. */
@@ -93,7 +110,7 @@ export class Model {
    * @param {import('./calls.js').CallTree} tree
    */
   ownOf(tree) {
-    return ownColumns(tree, this.metric);
+    return ownColumns(tree, this.page.cells, this.metric, this.chosen.pass);
   }
 
   makeView() {
@@ -178,9 +195,9 @@ export class Model {
   /** The number at the top of the page and the words behind it. */
   headline() {
     const { bytes, counts, beforeBytes } = this.whole;
-    const words = `${metricPhrase(this.metric.key)}, ${counted(counts, this.noun)}`;
-    if (!this.difference) return { number: humanBytes(bytes), words };
-    const from = `${humanBytes(beforeBytes)} before, ${humanBytes(bytes)} after, ${metricPhrase(this.metric.key)}`;
+    const meaning = this.chosen.words();
+    if (!this.difference) return { number: humanBytes(bytes), words: `${meaning}, ${counted(counts, this.noun)}` };
+    const from = `${humanBytes(beforeBytes)} before, ${humanBytes(bytes)} after, ${meaning}`;
     return { number: signed(bytes - beforeBytes, humanBytes), words: from };
   }
 
@@ -228,6 +245,50 @@ export class Model {
     return change(before, after);
   }
 
+  /**
+   * How a node grew, from −1 to 1: the two sides of a difference; the ends of a window; the second half of a run.
+   * @param {number} id
+   */
+  growth(id) {
+    if (this.difference) return this.changeOf(id);
+    // Where callers are below, a node stands for paths of several nodes of the tree: there its frame tells.
+    this.grown ??= this.growthOfNodes();
+    return (this.turned ? this.grown[this.tree.size + this.view.frame[id]] : this.grown[id]) || 0;
+  }
+
+  /** By node of the tree, and behind them by frame. */
+  growthOfNodes() {
+    const { page, tree, chosen } = this;
+    const grown = new Float64Array(tree.size + this.frames.length);
+    const { course, cells } = page;
+    if (course === null) return grown;
+    const { span } = chosen;
+    const [from, to] = span !== null && 'from' in span ? [span.from, span.to] : [course.parts >> 1, Math.max(0, course.parts - 1)];
+    const sides = { before: liveAt(course, cells.length, from), after: liveAt(course, cells.length, to) };
+    const own = ownColumns(tree, cells, sides, chosen.pass);
+    const total = totalColumns(tree, own);
+    for (let i = 0; i < tree.size; i++) grown[i] = change(total[BEFORE][i], total[BYTES][i]);
+    for (const { frame, total: sums } of frameTotals(tree, own, total)) grown[tree.size + frame] = change(sums[BEFORE], sums[BYTES]);
+    return grown;
+  }
+
+  /**
+   * What a function and all it called held at all points of the course, in bytes.
+   * @param {number} frame  any of its frames
+   * @returns {{values: Float64Array, times: Float64Array} | null} times in seconds; null: the data do not tell
+   */
+  overTime(frame) {
+    const { page, frames, chosen } = this;
+    const { course, nodes, cells } = page;
+    if (course === null || course.parts < 2 || frame < 0) return null;
+    const same = Uint8Array.from(frames.kind, (_, f) => Number(frames.name[f] === frames.name[frame] && frames.file[f] === frames.file[frame]));
+    const through = new Uint8Array(nodes.length);
+    for (let i = 0; i < nodes.length; i++) through[i] = same[nodes.frame[i]] | (nodes.parent[i] < 0 ? 0 : through[nodes.parent[i]]);
+    const of = Uint8Array.from(cells.node, (node, cell) => through[node] & (chosen.pass === null ? 1 : chosen.pass[cell]));
+    const values = bytesOverTime(course, of);
+    return { values, times: Float64Array.from(values, (_, point) => pointNanos(course, point) / 1e9) };
+  }
+
   /** @param {boolean} dark */
   setDark(dark) {
     this.dark = dark;
@@ -238,7 +299,7 @@ export class Model {
   fill(id) {
     const frame = this.view.frame[id];
     const { colours } = this.look;
-    if (colours === 'growth' && this.growth) return changeColor(this.growth(id), this.dark);
+    if ((colours === 'growth' && this.canGrow) || this.metric.key === 'growth') return changeColor(this.growth(id), this.dark);
     if (frame < 0) return rootColor(this.dark);
     if (colours === 'share') return shareColor(this.view.columns[this.column][id] / this.view.columns[this.column][0], this.dark);
     const owner = this.frames.package[frame];

@@ -78,7 +78,7 @@ export function choice(group, options, choose) {
   });
   group.replaceChildren(...buttons);
   // As in any group of radio buttons: one stop for the tab key, arrows inside.
-  group.addEventListener('keydown', (event) => {
+  group.onkeydown = (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
@@ -86,7 +86,7 @@ export function choice(group, options, choose) {
     const next = buttons[(at + step + buttons.length) % buttons.length];
     next.focus();
     next.click();
-  });
+  };
   return (value) => {
     for (const [i, button] of buttons.entries()) {
       const chosen = options[i].value === value;
@@ -156,7 +156,7 @@ export function showLegend(legend, model) {
     legend.replaceChildren(bar);
   };
   const { colours } = model.look;
-  if (colours === 'growth' && model.growth) {
+  if ((colours === 'growth' && model.canGrow) || model.metric.key === 'growth') {
     scale('shrank', 'grew', [-1, -0.5, 0, 0.5, 1].map((value) => changeColor(value, model.dark)));
     return;
   }

@@ -86,20 +86,30 @@ export function timelineShape(timeline, values, scale) {
 }
 
 /**
+ * @typedef {object} TimePicture
+ * @property {Timeline} timeline
+ * @property {number | null} peakAt  seconds
+ * @property {number[]} marks  seconds
+ * @property {number[]} censuses  seconds
+ * @property {{from: number, to: number} | null} chosen  nanoseconds, the same twice: an instant
+ */
+
+/**
  * @param {HTMLCanvasElement} canvas
- * @param {Timeline} timeline
- * @param {number | null} peakAt
+ * @param {TimePicture} picture
  * @param {number} pointer  x of the mouse, −1: not here
  * @param {(name: string) => string} style  CSS variable → value
- * @returns {number} the point under the mouse, −1: none
+ * @returns {number} the point of the timeline under the mouse, −1: none
  */
-export function drawTimeline(canvas, timeline, peakAt, pointer, style) {
+export function drawTimeline(canvas, { timeline, peakAt, marks, censuses, chosen }, pointer, style) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   const context = prepareCanvas(canvas, width, height);
   const scale = timelineScale(timeline, width, height);
   context.font = `11px ${style('--sans')}`;
   context.lineWidth = 1;
   drawAxes(context, scale, style);
+  const perSecond = (scale.right - scale.left) / (scale.to - scale.from);
+  const xOf = (/** @type {number} */ s) => Math.min(scale.right, Math.max(scale.left, scale.left + (s - scale.from) * perSecond));
 
   const rss = timelineShape(timeline, timeline.rss, scale);
   const live = timelineShape(timeline, timeline.live, scale);
@@ -112,9 +122,15 @@ export function drawTimeline(canvas, timeline, peakAt, pointer, style) {
   line(context, live, style('--live'), 1.75, []);
   if (timeline.rss.some((bytes) => bytes > 0)) line(context, rss, style('--rss'), 1.25, [4, 3]);
 
-  const perSecond = (scale.right - scale.left) / (scale.to - scale.from);
-  const xOf = (/** @type {number} */ s) => Math.min(scale.right, Math.max(scale.left, scale.left + (s - scale.from) * perSecond));
+  for (const at of censuses) {
+    context.fillStyle = style('--soft');
+    context.beginPath();
+    context.arc(xOf(at), scale.y0, 3, 0, 7);
+    context.fill();
+  }
+  for (const at of marks) line(context, [{ x: xOf(at), y: scale.y0 }, { x: xOf(at), y: scale.y1 }], style('--mark'), 1, [2, 2]);
   if (peakAt !== null) drawPeak(context, xOf(peakAt), scale, style);
+  if (chosen !== null) drawChosen(context, xOf(chosen.from / 1e9), xOf(chosen.to / 1e9), scale, style);
 
   if (pointer < scale.left || pointer > scale.right) return -1;
   const seconds = scale.from + (pointer - scale.left) / perSecond;
@@ -125,6 +141,31 @@ export function drawTimeline(canvas, timeline, peakAt, pointer, style) {
   const x = xOf(timeline.seconds[near]);
   line(context, [{ x, y: scale.y0 }, { x, y: scale.y1 }], style('--faint'), 1, []);
   return near;
+}
+
+/**
+ * An instant as a line, a window as what is between two, with the rest faded.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} from  x
+ * @param {number} to  x
+ * @param {Scale} scale
+ * @param {(name: string) => string} style
+ */
+function drawChosen(context, from, to, scale, style) {
+  if (to > from) {
+    context.globalAlpha = 0.65;
+    context.fillStyle = style('--panel');
+    context.fillRect(scale.left, scale.y1 - 6, from - scale.left, scale.y0 - scale.y1 + 6);
+    context.fillRect(to, scale.y1 - 6, scale.right - to, scale.y0 - scale.y1 + 6);
+    context.globalAlpha = 1;
+  }
+  for (const x of to > from ? [from, to] : [from]) {
+    line(context, [{ x, y: scale.y0 }, { x, y: scale.y1 - 6 }], style('--accent'), 2, []);
+    context.fillStyle = style('--accent');
+    context.beginPath();
+    context.roundRect(x - 4, (scale.y0 + scale.y1) / 2 - 9, 8, 18, 3);
+    context.fill();
+  }
 }
 
 /**

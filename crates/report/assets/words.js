@@ -50,7 +50,7 @@ export function counted(count, noun) {
  */
 export function countNoun(metric) {
   if (metric === 'byte_seconds') return 'block-second';
-  return ['peak', 'leaked', 'live'].includes(metric) ? 'block' : 'allocation';
+  return ['peak', 'leaked', 'live', 'growth'].includes(metric) ? 'block' : 'allocation';
 }
 
 /**
@@ -119,6 +119,19 @@ export function duration(seconds) {
   const whole = Math.round(seconds);
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
   return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
+}
+
+/**
+ * Time of day of an instant, where the reader is: "14:03:07"; "" if it is not known.
+ * @param {number} started  seconds since 1970, 0: not known
+ * @param {number} seconds  since then
+ * @returns {string}
+ */
+export function clockTime(started, seconds) {
+  if (!(started > 0)) return '';
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  const date = new Date((started + seconds) * 1000);
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
 /**

@@ -2,9 +2,12 @@
 
 use crate::context::{Context, headline};
 use crate::diff::words;
-use crate::html::{Amounts, FlamePage, FrameKind as PageKind, Metric as PageMetric, PageFrame, PageNode, TimePoint};
+use crate::html::{
+    Amounts, FlamePage, FrameKind as PageKind, Metric as PageMetric, PageCell, PageFrame, PageMark, PageNode, TimePoint,
+};
 use crate::units::{count, share, size, time};
 use heaptide_analyze::call_tree::CallTree;
+use heaptide_analyze::course::Course;
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::frames::{Frame, FrameKind};
 use heaptide_analyze::instants::Span;
@@ -12,8 +15,16 @@ use heaptide_analyze::packages::owners;
 use heaptide_analyze::profile::{Amounts as AmountsOf, Metric, Profile};
 use std::sync::Arc;
 
-/// The page of one capture, showing this metric first.
-pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temporary_within: u32) -> FlamePage {
+mod course;
+
+/// The page of one capture, showing this metric first; with its course, if it is of the whole run and that is known.
+pub fn of_profile(
+    context: &Context<'_>,
+    profile: &Profile,
+    course: Option<Course>,
+    metric: Metric,
+    temporary_within: u32,
+) -> FlamePage {
     let capture = context.capture;
     let metrics = profile.metrics.iter().map(|metric| match (profile.span, metric) {
         (Span::At(_), _) => live(page_metric(*metric, &profile.own)),
@@ -25,12 +36,20 @@ pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temp
         warnings: context.warnings.clone(),
         frames: page_frames(&profile.frames),
         nodes: page_nodes(&profile.tree),
+        cells: page_cells(&profile.tree),
         metrics: metrics.collect(),
         default_metric: profile.metrics.iter().position(|shown| *shown == metric).unwrap_or(0),
         inverted: false,
         temporary_within,
-        timeline: Vec::new(),
+        marks: capture
+            .marks
+            .iter()
+            .map(|mark| PageMark { seconds: mark.time.seconds(), name: mark.name.clone() })
+            .collect(),
+        censuses: capture.censuses.iter().map(|census| census.time.seconds()).collect(),
+        started_unix: capture.run.started_unix,
         peak_at_seconds: Some(profile.peak_at.seconds()),
+        ..FlamePage::default()
     };
     // The timeline is that of the whole tree of processes.
     if context.pid.is_none() {
@@ -40,7 +59,10 @@ pub fn of_profile(context: &Context<'_>, profile: &Profile, metric: Metric, temp
             .map(|sample| TimePoint { seconds: sample.time.seconds(), live: sample.live, rss: sample.rss })
             .collect();
     }
-    add_bare(&mut page, &profile.metrics, &profile.bare, None);
+    let bare = add_bare(&mut page, &profile.metrics, &profile.bare, None);
+    if let Some(course) = course {
+        course::add(&mut page, context, profile, bare, course, metric);
+    }
     page
 }
 
@@ -75,12 +97,11 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
             .collect(),
         frames: page_frames(&diff.frames),
         nodes: page_nodes(&diff.tree),
+        cells: page_cells(&diff.tree),
         metrics,
         default_metric: diff.metrics.iter().position(|shown| *shown == metric).unwrap_or(0),
-        inverted: false,
         temporary_within: 1,
-        timeline: Vec::new(),
-        peak_at_seconds: None,
+        ..FlamePage::default()
     };
     add_bare(&mut page, &diff.metrics, &diff.bare_after, Some(&diff.bare_before));
     page
@@ -137,20 +158,28 @@ fn page_nodes(tree: &CallTree) -> Vec<PageNode> {
     tree.nodes().iter().map(|node| PageNode { parent: node.parent.map(|parent| parent.0), frame: node.frame }).collect()
 }
 
+/// One cell for each node: of which threads its amounts are is not known.
+fn page_cells(tree: &CallTree) -> Vec<PageCell> {
+    (0..tree.nodes().len() as u32).map(|node| PageCell { node, thread: None, allocator: None }).collect()
+}
+
 fn page_metric(metric: Metric, own: &[AmountsOf]) -> PageMetric {
-    let label = match metric {
+    PageMetric {
+        key: metric.name().to_owned(),
+        label: label(metric).to_owned(),
+        bytes: own.iter().map(|amounts| amounts.of(metric).bytes).collect(),
+        counts: own.iter().map(|amounts| amounts.of(metric).count).collect(),
+        before: None,
+    }
+}
+
+fn label(metric: Metric) -> &'static str {
+    match metric {
         Metric::Peak => "Peak",
         Metric::Leaked => "Leaked",
         Metric::Allocated => "Allocated",
         Metric::Temporary => "Temporary",
         Metric::ByteSeconds => "Byte-seconds",
-    };
-    PageMetric {
-        key: metric.name().to_owned(),
-        label: label.to_owned(),
-        bytes: own.iter().map(|amounts| amounts.of(metric).bytes).collect(),
-        counts: own.iter().map(|amounts| amounts.of(metric).count).collect(),
-        before: None,
     }
 }
 
@@ -159,15 +188,17 @@ fn live(metric: PageMetric) -> PageMetric {
     PageMetric { key: "live".into(), label: "Live".into(), ..metric }
 }
 
-/// What has no stack gets an outermost frame of its own, so that the widths add up to the totals.
-fn add_bare(page: &mut FlamePage, metrics: &[Metric], after: &AmountsOf, before: Option<&AmountsOf>) {
+/// What has no stack gets an outermost frame of its own, so that the widths add up to the totals. Gives its node.
+fn add_bare(page: &mut FlamePage, metrics: &[Metric], after: &AmountsOf, before: Option<&AmountsOf>) -> Option<u32> {
     let none = AmountsOf::default();
     if *after == none && before.is_none_or(|before| *before == none) {
-        return;
+        return None;
     }
     let (function, none) = ("[no stack]".into(), Arc::<str>::from(""));
     let (file, package, source) = (none.clone(), none.clone(), none);
     page.frames.push(PageFrame { function, file, line: 0, kind: PageKind::Unknown, package, source });
+    let node = page.nodes.len() as u32;
+    page.cells.push(PageCell { node, thread: None, allocator: None });
     page.nodes.push(PageNode { parent: None, frame: page.frames.len() as u32 - 1 });
     for (metric, of) in page.metrics.iter_mut().zip(metrics.iter().copied()) {
         metric.bytes.push(after.of(of).bytes);
@@ -177,4 +208,5 @@ fn add_bare(page: &mut FlamePage, metrics: &[Metric], after: &AmountsOf, before:
             side.counts.push(before.of(of).count);
         }
     }
+    Some(node)
 }

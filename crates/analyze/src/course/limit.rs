@@ -1,6 +1,6 @@
-//! Fewer parts, where the lists of a course would be too long.
+//! Shorter lists: fewer parts, where they would be too long, and cells put together.
 
-use super::{AtPeak, Course, Flow, Life};
+use super::{AtPeak, Course, Flow, Leaked, Life};
 use heaptide_format::capture::summary::Amount;
 use rustc_hash::FxHashMap;
 
@@ -114,12 +114,56 @@ impl Course {
             .into_iter()
             .map(|((cell, born, died), (amount, temporary))| Life { cell, born, died, amount, temporary })
             .collect();
-        self.leaked = leaked.into_iter().map(|((cell, born), amount)| super::Leaked { cell, born, amount }).collect();
+        self.leaked = leaked.into_iter().map(|((cell, born), amount)| Leaked { cell, born, amount }).collect();
         self.peaks_at = highest.iter().map(|part| self.peaks_at[*part]).collect();
         self.ended.iter_mut().flatten().for_each(|part| *part = now[usize::from(*part)]);
         let mut kept = keep.iter();
         self.instants.retain(|_| kept.next() == Some(&true));
         self.sort();
+    }
+
+    /// Rows speak of these numbers from now on, one for each cell, and those that are then of the same are put together. There
+    /// are no cells any more.
+    pub fn join_cells(&mut self, numbers: &[u32]) {
+        self.lives.iter_mut().for_each(|life| life.cell = numbers[life.cell as usize]);
+        self.flows.iter_mut().for_each(|flow| flow.cell = numbers[flow.cell as usize]);
+        self.peaks.iter_mut().for_each(|peak| peak.cell = numbers[peak.cell as usize]);
+        self.leaked.iter_mut().for_each(|leaked| leaked.cell = numbers[leaked.cell as usize]);
+        self.sort();
+        self.lives.dedup_by(|one, all| {
+            let same = (one.cell, one.born, one.died) == (all.cell, all.born, all.died);
+            if same {
+                all.amount += one.amount;
+                all.temporary += one.temporary;
+            }
+            same
+        });
+        self.flows.dedup_by(|one, all| {
+            let same = (one.part, one.cell) == (all.part, all.cell);
+            if same {
+                all.allocated += one.allocated;
+                all.temporary += one.temporary;
+            }
+            same
+        });
+        self.peaks.dedup_by(|one, all| {
+            let same = (one.part, one.cell) == (all.part, all.cell);
+            if same {
+                all.bytes = all.bytes.wrapping_add(one.bytes);
+                all.count = all.count.wrapping_add(one.count);
+            }
+            same
+        });
+        self.peaks.retain(|peak| (peak.bytes, peak.count) != (0, 0));
+        self.leaked.dedup_by(|one, all| {
+            let same = (one.cell, one.born) == (all.cell, all.born);
+            if same {
+                all.amount += one.amount;
+            }
+            same
+        });
+        self.cells.clear();
+        self.byte_seconds.clear();
     }
 
     /// An order that is always the same.

@@ -17,12 +17,15 @@ use minijinja::{Environment, context};
 
 use super::sha256::sha256_base64;
 
+/// All that is before the data.
 const TEMPLATE: &str = include_str!("../../assets/page.html");
+const END: &str = "</script>\n</body>\n</html>\n";
 const STYLE: &str = include_str!("../../assets/page.css");
 
 /// File name and text, each module after those it imports.
 pub(super) const MODULES: &[(&str, &str)] = &[
     ("words.js", include_str!("../../assets/words.js")),
+    ("course.js", include_str!("../../assets/course.js")),
     ("data.js", include_str!("../../assets/data.js")),
     ("calls.js", include_str!("../../assets/calls.js")),
     ("views.js", include_str!("../../assets/views.js")),
@@ -32,6 +35,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("colors.js", include_str!("../../assets/colors.js")),
     ("draw.js", include_str!("../../assets/draw.js")),
     ("timeline.js", include_str!("../../assets/timeline.js")),
+    ("selection.js", include_str!("../../assets/selection.js")),
     ("model.js", include_str!("../../assets/model.js")),
     ("panels.js", include_str!("../../assets/panels.js")),
     ("functions.js", include_str!("../../assets/functions.js")),
@@ -39,6 +43,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("graph.js", include_str!("../../assets/graph.js")),
     ("table.js", include_str!("../../assets/table.js")),
     ("timebar.js", include_str!("../../assets/timebar.js")),
+    ("filters.js", include_str!("../../assets/filters.js")),
     ("main.js", include_str!("../../assets/main.js")),
 ];
 
@@ -64,11 +69,15 @@ pub(super) fn script() -> String {
     script
 }
 
-/// Writes the whole page; `data` is JSON without `<`.
+/// Writes the whole page; `data` writes its data, without any `<`.
 ///
 /// # Errors
 /// What `out` reports.
-pub(super) fn write_page(title: &str, data: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_page(
+    title: &str,
+    data: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let script = script();
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'; \
@@ -85,8 +94,9 @@ pub(super) fn write_page(title: &str, data: &str, out: &mut dyn Write) -> io::Re
         policy,
         style => Value::from_safe_string(STYLE.to_owned()),
         script => Value::from_safe_string(script),
-        data => Value::from_safe_string(data.to_owned()),
     };
     // As a whole and then written, so that an error of `out` arrives as what it is (a full disk, a closed pipe).
-    out.write_all(page.render(context).map_err(io::Error::other)?.as_bytes())
+    out.write_all(page.render(context).map_err(io::Error::other)?.as_bytes())?;
+    data(out)?;
+    out.write_all(END.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! The data contract of the page: [`FlamePage`] → the JSON text that `assets/data.js` reads.
+//! The data contract of the page: [`FlamePage`] → the JSON text, compressed, that `assets/data.js` reads.
 //!
 //! Rows become columns, each string is written once, and a metric lists only the nodes that have a value.
 //!
@@ -9,25 +9,50 @@
 //! | `strings` | the strings of `frames`, each once |
 //! | `frames` | columns `function`, `file`, `package`, `source` (indices in `strings`), `line` (0: not known), `kind` (number of `FrameKind`) |
 //! | `nodes` | columns `back` (how many nodes before this one its parent is; 0: none), `frame` |
-//! | `metrics` | `key`, `label`, columns `node`, `bytes`, `counts`; `before`: the same three columns, or null |
+//! | `cells` | columns `node`, `thread`, `allocator` (−1: not known): who had the amounts |
+//! | `processes` | columns `pid`, `command`, `ended` (part of the course in which the program ended, or null) |
+//! | `threads` | columns `process`, `tid`, `name` |
+//! | `allocators` | names of the functions that allocate |
+//! | `metrics` | `key`, `label`, columns `cell`, `bytes`, `counts`; `before`: the same three columns, or null |
+//! | `course` | null, or what was live when, see below |
 //! | `default_metric` | index in `metrics` |
 //! | `inverted` | whether the page opens with the inverted view |
 //! | `temporary_within` | most other allocations between a temporary block and its release |
 //! | `timeline` | columns `seconds`, `live`, `rss` |
+//! | `marks` | columns `seconds`, `name` |
+//! | `censuses` | seconds |
+//! | `started_unix` | seconds since 1970; 0: not known |
 //! | `peak_at_seconds` | number or null |
+//!
+//! The parts of a `course` are numbered from 0; instant i is the beginning of part i. Rows speak of cells by their index.
+//!
+//! | name | columns |
+//! |---|---|
+//! | `instants` | `nanos`, `live`, `mark` (index in `marks`, −1: none): one more than there are parts |
+//! | `peaks_at` | `bytes`, `nanos`: the highest instant of each part |
+//! | `lives` | `cell`, `born`, `died` (parts), `bytes`, `counts`: came in one part, went in a later one (number of parts: never) |
+//! | `late` | `cell`, `born`, `died`, `bytes`, `counts`: what of `lives` was temporary |
+//! | `flows` | `cell`, `part`, `bytes`, `counts`: allocated |
+//! | `brief` | `cell`, `part`, `bytes`, `counts`: what of `flows` was temporary and went in the same part |
+//! | `peaks` | `cell`, `part`, `bytes`, `counts`: at the highest instant of the part less at its beginning |
+//! | `leaked` | `cell`, `born`, `bytes`, `counts`: live when its program ended |
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use base64::engine::general_purpose::STANDARD;
+use base64::write::EncoderWriter;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::Serialize;
-use serde_json::ser::Formatter;
 
 use super::FlamePage;
+use super::course::{CourseData, course_data};
 use crate::units::acts;
 
 /// Version of the data; `DATA_VERSION` in `assets/data.js` is the same number.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 #[derive(Serialize)]
 struct PageData<'a> {
@@ -38,11 +63,19 @@ struct PageData<'a> {
     strings: Vec<&'a str>,
     frames: FrameColumns,
     nodes: NodeColumns,
+    cells: CellColumns,
+    processes: ProcessColumns<'a>,
+    threads: ThreadColumns<'a>,
+    allocators: &'a [&'static str],
     metrics: Vec<MetricData<'a>>,
+    course: Option<CourseData>,
     default_metric: usize,
     inverted: bool,
     temporary_within: u32,
     timeline: TimeColumns,
+    marks: MarkColumns<'a>,
+    censuses: &'a [f64],
+    started_unix: u64,
     peak_at_seconds: Option<f64>,
 }
 
@@ -63,6 +96,33 @@ struct NodeColumns {
 }
 
 #[derive(Serialize)]
+struct CellColumns {
+    node: Vec<u32>,
+    thread: Vec<i64>,
+    allocator: Vec<i16>,
+}
+
+#[derive(Serialize)]
+struct ProcessColumns<'a> {
+    pid: Vec<u32>,
+    command: Vec<&'a str>,
+    ended: Vec<Option<u16>>,
+}
+
+#[derive(Serialize)]
+struct ThreadColumns<'a> {
+    process: Vec<u32>,
+    tid: Vec<u32>,
+    name: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct MarkColumns<'a> {
+    seconds: Vec<f64>,
+    name: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
 struct MetricData<'a> {
     key: &'a str,
     label: &'a str,
@@ -73,17 +133,17 @@ struct MetricData<'a> {
 
 #[derive(Serialize)]
 struct SparseColumns {
-    node: Vec<usize>,
+    cell: Vec<usize>,
     bytes: Vec<u64>,
     counts: Vec<u64>,
 }
 
 impl SparseColumns {
     fn new(bytes: &[u64], counts: &[u64]) -> Self {
-        let mut sparse = Self { node: Vec::new(), bytes: Vec::new(), counts: Vec::new() };
-        for (node, (&bytes, &counts)) in bytes.iter().zip(counts).enumerate() {
+        let mut sparse = Self { cell: Vec::new(), bytes: Vec::new(), counts: Vec::new() };
+        for (cell, (&bytes, &counts)) in bytes.iter().zip(counts).enumerate() {
             if bytes != 0 || counts != 0 {
-                sparse.node.push(node);
+                sparse.cell.push(cell);
                 sparse.bytes.push(bytes);
                 sparse.counts.push(counts);
             }
@@ -99,11 +159,11 @@ struct TimeColumns {
     rss: Vec<u64>,
 }
 
-/// The page's data as JSON without a single `<`, so that no text in it can end or begin a tag.
+/// Writes the page's data: JSON, compressed by gzip, as Base64. No text in it can end or begin a tag.
 ///
 /// # Errors
-/// Only those of serialization, which a checked page does not cause.
-pub(super) fn to_json(page: &FlamePage) -> io::Result<String> {
+/// Those of `out`.
+pub(super) fn write(page: &FlamePage, out: &mut dyn Write) -> io::Result<()> {
     let mut strings = Vec::new();
     let mut known = HashMap::new();
     let mut intern = |text| {
@@ -132,6 +192,22 @@ pub(super) fn to_json(page: &FlamePage) -> io::Result<String> {
             back: (0..).zip(page.nodes.iter().map(|node| node.parent)).map(back).collect(),
             frame: page.nodes.iter().map(|node| node.frame).collect(),
         },
+        cells: CellColumns {
+            node: page.cells.iter().map(|cell| cell.node).collect(),
+            thread: page.cells.iter().map(|cell| cell.thread.map_or(-1, i64::from)).collect(),
+            allocator: page.cells.iter().map(|cell| cell.allocator.map_or(-1, i16::from)).collect(),
+        },
+        processes: ProcessColumns {
+            pid: page.processes.iter().map(|process| process.pid).collect(),
+            command: page.processes.iter().map(|process| process.command.as_str()).collect(),
+            ended: page.processes.iter().map(|process| process.ended).collect(),
+        },
+        threads: ThreadColumns {
+            process: page.threads.iter().map(|thread| thread.process).collect(),
+            tid: page.threads.iter().map(|thread| thread.tid).collect(),
+            name: page.threads.iter().map(|thread| thread.name.as_str()).collect(),
+        },
+        allocators: &page.allocators,
         metrics: page
             .metrics
             .iter()
@@ -142,6 +218,7 @@ pub(super) fn to_json(page: &FlamePage) -> io::Result<String> {
                 before: metric.before.as_ref().map(|before| SparseColumns::new(&before.bytes, &before.counts)),
             })
             .collect(),
+        course: page.course.as_ref().map(course_data),
         default_metric: page.default_metric,
         inverted: page.inverted,
         temporary_within: page.temporary_within,
@@ -150,29 +227,19 @@ pub(super) fn to_json(page: &FlamePage) -> io::Result<String> {
             live: page.timeline.iter().map(|point| point.live).collect(),
             rss: page.timeline.iter().map(|point| point.rss).collect(),
         },
+        marks: MarkColumns {
+            seconds: page.marks.iter().map(|mark| mark.seconds).collect(),
+            name: page.marks.iter().map(|mark| mark.name.as_str()).collect(),
+        },
+        censuses: &page.censuses,
+        started_unix: page.started_unix,
         peak_at_seconds: page.peak_at_seconds,
     };
-    let mut json = Vec::new();
-    data.serialize(&mut serde_json::Serializer::with_formatter(&mut json, InScript))?;
-    String::from_utf8(json).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-/// Writes JSON that is safe inside a `<script>`: outside strings JSON has no `<`, and inside them it is escaped.
-/// U+2028 and U+2029, which end a line in older JavaScript, are escaped too.
-struct InScript;
-
-impl Formatter for InScript {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(['<', '\u{2028}', '\u{2029}']) {
-            let (harmless, tail) = rest.split_at(at);
-            let mut characters = tail.chars();
-            let escaped = characters.next().map_or(0, u32::from);
-            write!(writer, "{harmless}\\u{escaped:04x}")?;
-            rest = characters.as_str();
-        }
-        writer.write_all(rest.as_bytes())
-    }
+    let text = EncoderWriter::new(out, &STANDARD);
+    let mut packed = GzEncoder::new(text, Compression::fast());
+    serde_json::to_writer(&mut packed, &data)?;
+    packed.finish()?.finish()?;
+    Ok(())
 }
 
 /// The text with control characters and those that turn the reading direction written out (`\u202e`), for the

@@ -112,14 +112,19 @@ pub(super) fn page(node_count: u32, difference: bool) -> FlamePage {
         .into(),
         warnings: vec![],
         frames,
+        cells: cells(nodes.len()),
         nodes,
         metrics,
-        default_metric: 0,
-        inverted: false,
         temporary_within: 1,
         timeline: if difference { vec![] } else { timeline(&mut dice) },
         peak_at_seconds: (!difference).then_some(1.42),
+        ..FlamePage::default()
     }
+}
+
+/// One for each node.
+fn cells(nodes: usize) -> Vec<PageCell> {
+    (0..nodes as u32).map(|node| PageCell { node, thread: None, allocator: None }).collect()
 }
 
 /// The frames, and for each the index of its part.
@@ -242,6 +247,9 @@ pub(super) fn hostile_page() -> FlamePage {
     page.facts = texts.map(|text| (text.to_owned(), text.to_owned())).into();
     page.warnings = texts.map(str::to_owned).into();
     page.metrics[1].label = texts[1].to_owned();
+    page.marks = texts.map(|name| PageMark { seconds: 0.5, name: name.into() }).into();
+    page.processes = vec![PageProcess { pid: 1, command: texts.concat(), ended: None }];
+    page.threads = texts.map(|name| PageThread { process: 0, tid: 1, name: name.into() }).into();
     page
 }
 
@@ -257,6 +265,7 @@ fn write_demo_pages() {
     ];
     let empty = FlamePage {
         nodes: vec![],
+        cells: vec![],
         metrics: page(0, false).metrics.into_iter().map(|m| Metric { bytes: vec![], counts: vec![], ..m }).collect(),
         ..page(1, false)
     };
