@@ -4,11 +4,10 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { load, looking } from './made.js';
 
-const { LineTree } = await load('functions.js');
 const { sizeShape } = await load('side.js');
 
 const told = (model, name) => {
-  const lines = new LineTree(model);
+  const lines = model.lines;
   const about = lines.about(model.frames.name.indexOf(name));
   const nameOf = (frame) => (frame < 0 ? 'nobody' : model.frames.name[frame]);
   const list = (parts) => parts.map(({ frame, amounts }) => `${nameOf(frame)} ${amounts[0]}`).join(', ');
@@ -65,7 +64,7 @@ test('callers are those that are shown', () => {
 
 test('what is known follows the metric that is shown', () => {
   const model = looking('- main 5 1');
-  const lines = new LineTree(model);
+  const lines = model.lines;
   assert.deepEqual(lines.about(0).total, [5, 1]);
   model.chosen.metric = { ...model.metric, after: { bytes: Float64Array.of(9), counts: Float64Array.of(2) } };
   model.own = model.ownOf(model.tree);
@@ -80,7 +79,7 @@ test('the widest place of a function is found, inverted too', () => {
     0 b 0 0
     3 read 20 1`;
   const model = looking(text);
-  const at = (m) => { const id = new LineTree(m).widestOf(m.frames.name.indexOf('read')); return [m.nameOf(m.view.parent[id]), m.view.columns[0][id]]; };
+  const at = (m) => { const id = m.lines.widestOf(m.frames.name.indexOf('read')); return [m.nameOf(m.view.parent[id]), m.view.columns[0][id]]; };
   assert.deepEqual(at(model), ['b', 20]);
   assert.deepEqual(at(looking(text, { view: 'inverted' })), ['all', 30]);
 });

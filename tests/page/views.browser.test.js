@@ -5,7 +5,9 @@
 // As browser.test.js: PAGE is a page of examples/inventory.py, or another that is not a difference.
 
 import assert from 'node:assert/strict';
-import { resolve } from 'node:path';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import test, { afterEach, beforeEach } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { newPage, noBrowser, useBrowser } from './browser.js';
@@ -124,4 +126,126 @@ check('the panel is told apart by width and kept closed if closed', async () => 
   assert.equal(await width('side'), side + 24);
   await page.setViewportSize({ width: 700, height: 800 });
   await until(() => document.getElementById('side').getBoundingClientRect().top > document.getElementById('graph').getBoundingClientRect().bottom);
+});
+
+// ---- tree ---------------------------------------------------------------------------------------------------
+
+const rowCount = (id) => page.locator(`#${id} tbody tr[data-row]`).count();
+const active = () => page.evaluate(() => {
+  const row = document.getElementById(document.activeElement.getAttribute('aria-activedescendant'));
+  return row && { at: Number(row.dataset.row), name: row.querySelector('.name').innerText.replace(/^[▸▾]/, '').trim(), level: row.ariaLevel, open: row.ariaExpanded };
+});
+
+check('the tree opens along the widest path and is walked by keys', async () => {
+  await open('#view=tree');
+  const all = page.locator('#tree table');
+  assert.equal(await all.getAttribute('role'), 'treegrid');
+  assert.ok((await rowCount('tree')) > 3);
+  await all.focus();
+  await page.keyboard.press('Home');
+  assert.deepEqual(await active(), { at: 0, name: 'all', level: '1', open: 'true' });
+  await page.keyboard.press('ArrowRight');
+  const first = await active();
+  assert.deepEqual([first.at, first.level], [1, '2']);
+  assert.ok((await text('details')).startsWith((await text('side-name'))));
+  // Closes the row, goes to its parent, closes that.
+  for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowLeft');
+  assert.deepEqual(await active(), { at: 0, name: 'all', level: '1', open: 'false' });
+  assert.equal(await rowCount('tree'), 1);
+  assert.equal(await all.getAttribute('aria-rowcount'), '2');
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowDown');
+  assert.deepEqual((await active()).at, 1);
+  const name = await text('side-name');
+  await page.keyboard.press('Enter');
+  assert.match(await address(), /^#zoom=\d+$/);
+  assert.equal(await page.locator('#graph').isVisible(), true);
+  assert.ok((await text('details')).startsWith(name));
+  await page.keyboard.press('o');
+  assert.match(await address(), /^#view=tree/);
+});
+
+// ---- table --------------------------------------------------------------------------------------------------
+
+const column = async (at) => page.locator(`#table tbody tr[data-row] td:nth-child(${at})`).allTextContents();
+
+check('the table is sorted by every column, both ways', async () => {
+  await open('#view=table&by=line&sort=total');
+  const heads = page.locator('#table thead button');
+  assert.equal(await heads.count(), 8);
+  for (let i = 0; i < 8; i++) {
+    await heads.nth(i).click();
+    const one = await page.locator('#table thead th').nth(i).getAttribute('aria-sort');
+    await heads.nth(i).click();
+    const two = await page.locator('#table thead th').nth(i).getAttribute('aria-sort');
+    const expected = i < 2 ? ['ascending', 'descending'] : ['descending', 'ascending'];
+    assert.deepEqual([one, two], expected, `column ${i}`);
+    assert.equal(await page.locator('#table thead th:is([aria-sort="ascending"], [aria-sort="descending"])').count(), 1);
+  }
+  assert.equal(await address(), '#view=table&by=line&sort=total-counts.turned');
+  const counts = (await column(8)).map((number) => Number(number.replaceAll(',', '')));
+  assert.ok(counts.length > 5);
+  assert.deepEqual(counts, counts.slice().sort((a, b) => a - b));
+});
+
+check('the table is filtered and grouped, and leads to the graph', async () => {
+  await open('#view=table');
+  const rows = async () => Number(await page.locator('#table table').getAttribute('aria-rowcount')) - 1;
+  const all = await rows();
+  await page.locator('#filter').fill('/^(main|<module>)$/');
+  await until(() => window.location.hash.includes('filter'));
+  assert.ok((await rows()) < all);
+  assert.match(await text('filter-result'), /^\d+ of \d+ functions$/);
+  assert.ok((await column(1)).every((name) => ['main', '<module>'].includes(name)));
+  await page.locator('#filter').fill('/(/');
+  await until(() => document.getElementById('filter').ariaInvalid === 'true');
+  assert.match(await text('filter-result'), /Invalid regular expression/);
+  await page.keyboard.press('Escape');
+  await page.locator('#group-choice button[data-value="file"]').click();
+  assert.equal(await address(), '#view=table&by=file');
+  await page.locator('#table table').focus();
+  await page.keyboard.press('ArrowDown');
+  const { name } = await active();
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('#filter').inputValue(), name);
+  await page.locator('#table tbody tr[data-row]').first().click();
+  const chosen = await text('side-name');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('#graph').isVisible(), true);
+  assert.ok((await text('details')).startsWith(chosen));
+});
+
+check('of many rows only those in sight are in the document, and all can be reached', async () => {
+  // The same data with a thousand functions more.
+  const whole = readFileSync(file, 'utf8');
+  const mark = 'id="data">';
+  const start = whole.indexOf(mark) + mark.length;
+  const end = whole.indexOf('</script>', start);
+  const data = JSON.parse(whole.slice(start, end));
+  const { frames, nodes, metrics, strings } = data;
+  for (let i = 0; i < 1000; i++) {
+    frames.function.push(strings.push(`many_${i}`) - 1);
+    for (const name of ['file', 'package', 'source', 'line']) frames[name].push(frames[name][0]);
+    frames.kind.push(0);
+    nodes.back.push(0);
+    nodes.frame.push(frames.function.length - 1);
+    metrics[data.default_metric].node.push(nodes.back.length - 1);
+    metrics[data.default_metric].bytes.push(i + 1);
+    metrics[data.default_metric].counts.push(1);
+  }
+  const many = join(mkdtempSync(join(tmpdir(), 'heaptide-page-')), 'many.html');
+  writeFileSync(many, whole.slice(0, start) + JSON.stringify(data).replaceAll('<', '\\u003c') + whole.slice(end));
+  for (const view of ['table', 'tree']) {
+    await page.goto(`${pathToFileURL(many).href}#view=${view}&sort=own.turned`);
+    await page.reload();
+    await until((id) => document.querySelectorAll(`#${id} tbody tr[data-row]`).length > 5, view);
+    assert.ok((await rowCount(view)) < 100, `${await rowCount(view)} rows`);
+    assert.ok(Number(await page.locator(`#${view} table`).getAttribute('aria-rowcount')) > 1000, view);
+    await page.locator(`#${view} table`).focus();
+    await page.keyboard.press('End');
+    const last = await active();
+    assert.equal(last.at + 2, Number(await page.locator(`#${view} table`).getAttribute('aria-rowcount')));
+    assert.ok((await rowCount(view)) < 100);
+    if (view === 'tree') assert.match(last.name, /^many_0/);
+  }
 });

@@ -210,23 +210,25 @@ export function childLists(tree) {
  * @param {CallTree} tree
  * @param {Columns} own
  * @param {Columns} total
+ * @param {Int32Array} [groups]  for each frame the one whose row it is in; without it each has its own
  * @returns {{frame: number, own: number[], total: number[]}[]}
  */
-export function frameTotals(tree, own, total) {
+export function frameTotals(tree, own, total, groups) {
+  const rowOf = (/** @type {number} */ node) => (groups ? groups[tree.frame[node]] : tree.frame[node]);
   /** @type {Map<number, {frame: number, own: number[], total: number[]}>} */
   const rows = new Map();
   const { start, list } = childLists(tree);
-  /** @type {Set<number>} frames on the path from the root to here */
+  /** @type {Set<number>} rows on the path from the root to here */
   const onPath = new Set();
   // A node is pushed twice: ~node marks the moment when the walk leaves it.
   const stack = Array.from(list.subarray(start[0], start[1]));
   while (stack.length > 0) {
     const node = /** @type {number} */ (stack.pop());
     if (node < 0) {
-      onPath.delete(tree.frame[~node]);
+      onPath.delete(rowOf(~node));
       continue;
     }
-    const frame = tree.frame[node];
+    const frame = rowOf(node);
     let row = rows.get(frame);
     if (!row) rows.set(frame, (row = { frame, own: own.map(() => 0), total: own.map(() => 0) }));
     for (let c = 0; c < own.length; c++) row.own[c] += own[c][node];

@@ -6,7 +6,7 @@
 // go. So the callers make up the function's total exactly; so do its lines; so do its callees and what it asked for
 // itself.
 
-import { mergeNodes, sameFrames, totalColumns } from './calls.js';
+import { frameTotals, mergeNodes, sameFrames, totalColumns } from './calls.js';
 import { hiddenFrames } from './prune.js';
 
 /**
@@ -76,6 +76,19 @@ export function aboutFunction(tree, own, functions, frame) {
   };
 }
 
+/**
+ * @param {string[]} texts
+ * @returns {Int32Array} for each the place of the first one that is the same
+ */
+function sameTexts(texts) {
+  /** @type {Map<string, number>} */
+  const first = new Map();
+  return Int32Array.from(texts, (text, i) => {
+    if (!first.has(text)) first.set(text, i);
+    return first.get(text) ?? i;
+  });
+}
+
 /** The tree with every line apart, whatever is shown, and its sums; made when asked for and kept as long as they hold. */
 export class LineTree {
   /** @param {Model} model */
@@ -84,6 +97,8 @@ export class LineTree {
     this.functions = sameFrames(model.frames, false);
     /** The amounts of the model for which all below was made. @type {Columns | null} */
     this.madeFor = null;
+    /** @type {Record<string, Int32Array>} */
+    this.grouped = { function: this.functions };
     /** @type {CallTree} */
     this.tree = model.tree;
     /** @type {Columns} */
@@ -111,6 +126,25 @@ export class LineTree {
         .filter(({ amounts }) => amounts[model.column] > 0)
         .sort((a, b) => b.amounts[model.column] - a.amounts[model.column] || a.frame - b.frame);
     return { ...about, callers: order(about.callers), callees: order(about.callees), lines: order(about.lines) };
+  }
+
+  /**
+   * For each frame the first one of the same function, line, file or package.
+   * @param {string} by
+   * @returns {Int32Array}
+   */
+  groups(by) {
+    const { frames } = this.model;
+    return (this.grouped[by] ??= by === 'line' ? sameFrames(frames, true) : sameTexts(by === 'file' ? frames.file : frames.package));
+  }
+
+  /**
+   * @param {string} by  as `groups`
+   * @returns {{frame: number, own: number[], total: number[]}[]} a row for each that holds anything
+   */
+  rows(by) {
+    const { tree, own } = this.fresh();
+    return frameTotals(tree, own, totalColumns(tree, own), this.groups(by)).filter(({ total }) => total.some((value) => value > 0));
   }
 
   /**

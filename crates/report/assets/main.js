@@ -10,6 +10,7 @@ import { choice, closesByItself, element, part, recall, remember, showFacts, sho
 import { SidePanel } from './side.js';
 import { GraphView } from './graph.js';
 import { TableView } from './table.js';
+import { TreeView } from './tree.js';
 import { TimeBar } from './timebar.js';
 import { Filters } from './filters.js';
 import { metricKeys } from './selection.js';
@@ -19,6 +20,7 @@ import { temporaryPhrase } from './words.js';
  * @typedef {import('./address.js').Look} Look
  * @typedef {object} PageView  one way to show the model, of which one is visible
  * @property {HTMLElement} place
+ * @property {HTMLElement} [focused]  what takes the focus, if not the place itself
  * @property {() => void} show  after the model or the size of the place has changed
  * @property {() => void} [draw]  on the next frame of the screen after `Application.draw` was called
  * @property {() => void} [drawForPaper]  instead, before the page is printed
@@ -61,7 +63,7 @@ export class Application {
     this.time = new TimeBar(this);
     this.filters = new Filters(this);
     /** By `Look.view`. @type {Record<string, PageView>} */
-    this.views = { calls: this.graph, inverted: this.graph, table: new TableView(this) };
+    this.views = { calls: this.graph, inverted: this.graph, tree: new TreeView(this), table: new TableView(this) };
   }
 
   start() {
@@ -155,6 +157,23 @@ export class Application {
     this.draw();
   }
 
+  /** Selects a node of a view that has brought it into sight itself. @param {number} id */
+  choose(id) {
+    this.selected = id;
+    this.side.about(this.model.view.frame[id]);
+    this.showDetails();
+  }
+
+  /** Puts words into the foot of the page, where the numbers of what is selected stand. @param {string} words */
+  tell(words) {
+    part('details').textContent = words;
+  }
+
+  /** Says something to who listens to the page. @param {string} words */
+  say(words) {
+    part('said').textContent = words;
+  }
+
   /** Selects a node, and brings it into sight. @param {number} id */
   select(id) {
     this.selected = id;
@@ -166,7 +185,7 @@ export class Application {
 
   /** Tells about a function, and selects its widest place. @param {number} frame */
   goToFunction(frame) {
-    const id = this.side.lines.widestOf(frame);
+    const id = this.model.lines.widestOf(frame);
     this.side.about(frame);
     if (id < 0) return;
     this.selected = id;
@@ -198,7 +217,8 @@ export class Application {
       [
         { value: 'calls', text: 'Callees', title: 'From the outermost callers down to what allocated' },
         { value: 'inverted', text: 'Inverted', title: 'From what allocated to its callers (I)' },
-        { value: 'table', text: 'Table', title: 'One row per function (T)' },
+        { value: 'tree', text: 'Tree', title: 'Callers and callees as rows that open and close (O)' },
+        { value: 'table', text: 'Table', title: 'One row per function, line, file or package (T)' },
       ],
       (view) => this.go({ view }),
     );
@@ -315,7 +335,7 @@ export class Application {
   /** @param {string} key @returns {boolean} whether the key meant something */
   typedKey(key) {
     if (key === 'Escape' && this.searchBox.value !== '') this.go({ search: '' }, false);
-    else if (key === 'Escape' || key === 'Enter') this.view.place.focus();
+    else if (key === 'Escape' || key === 'Enter') (this.view.focused ?? this.view.place).focus();
     else return false;
     return true;
   }
@@ -328,6 +348,7 @@ export class Application {
       case '0': this.go({ zoom: [] }); return true;
       case 'i': case 'I': this.toggle('inverted'); return true;
       case 't': case 'T': this.toggle('table'); return true;
+      case 'o': case 'O': this.toggle('tree'); return true;
       case 'c': case 'C': this.copy(); return true;
       case 'd': case 'D': this.side.toggle(); return true;
       case '?': part('info').showModal(); return true;

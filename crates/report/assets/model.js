@@ -4,12 +4,13 @@
 
 import { INTERPRETER, KINDS } from './data.js';
 import { BEFORE, BYTES, COUNTS, change, widthColumn } from './calls.js';
-import { mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
-import { frameTotals, matchFrames, matchTotals, matcher } from './calls.js';
+import { mergeNodes, ownColumns, sameFrames } from './calls.js';
+import { matchFrames, matchTotals, matcher } from './calls.js';
 import { inverted, nodeAt, topDown } from './views.js';
 import { Selection } from './selection.js';
 import { bytesOverTime, liveAt, pointNanos } from './course.js';
 import { firstLook } from './address.js';
+import { LineTree } from './functions.js';
 import { SMALLER, hiddenFrames, importFrames, mergeRecursion, smallerTogether } from './prune.js';
 import { changeColor, kindColor, packageColor, rootColor, shareColor } from './colors.js';
 import { baseName, countNoun, counted, exact, fileAndLine, humanBytes, percent, signed } from './words.js';
@@ -50,6 +51,7 @@ export class Model {
     /** The view with every small frame by itself. @type {import('./views.js').View} */
     this.base = topDown(this.tree, this.own);
     this.view = this.makeView();
+    this.lines = new LineTree(this);
   }
 
   /**
@@ -400,13 +402,15 @@ export class Model {
   }
 
   /**
-   * Rows of the table, those that match the search if there is one.
-   * @returns {{frame: number, own: Values, total: Values}[]}
+   * Rows of the table, in no order.
+   * @returns {import('./rows.js').Row[]}
    */
   tableRows() {
-    const values = (/** @type {number[]} */ sums) => this.valuesOf(sums.map((sum) => [sum]), 0);
-    return frameTotals(this.tree, this.own, totalColumns(this.tree, this.own))
-      .filter(({ frame, total }) => (!this.matched || this.matched[frame]) && total.some((value) => value > 0))
-      .map(({ frame, own, total }) => ({ frame, own: values(own), total: values(total) }));
+    const groups = this.lines.groups(this.look.group);
+    const found = new Uint8Array(this.frames.length);
+    this.matched?.forEach((matched, frame) => { found[groups[frame]] |= matched; });
+    return this.lines.rows(this.look.group).map(({ frame, own, total }) => ({
+      frame, own: this.valuesOfSums(own), total: this.valuesOfSums(total), found: found[frame] === 1,
+    }));
   }
 }

@@ -4,7 +4,6 @@
 
 import { KINDS } from './data.js';
 import { prepareCanvas } from './draw.js';
-import { LineTree } from './functions.js';
 import { element, part, recall, remember } from './panels.js';
 import { duration, fileAndLine, humanBytes, percent, signed } from './words.js';
 
@@ -24,7 +23,6 @@ export class SidePanel {
   constructor(app) {
     this.app = app;
     this.place = part('side');
-    this.lines = new LineTree(app.model);
     /** One frame of the function told about, −1: none yet. */
     this.frame = -1;
     this.wanted = recall('side') !== 'closed';
@@ -53,7 +51,8 @@ export class SidePanel {
   /** Tells about the function of a frame. @param {number} frame */
   about(frame) {
     if (frame < 0) return;
-    if (this.lines.functions[frame] !== this.lines.functions[this.frame]) this.whole.clear();
+    const { functions } = this.app.model.lines;
+    if (functions[frame] !== functions[this.frame]) this.whole.clear();
     this.frame = frame;
     this.show();
   }
@@ -66,7 +65,7 @@ export class SidePanel {
     const { model } = this.app;
     const { frames } = model;
     const { frame } = this;
-    const about = this.lines.about(frame);
+    const about = model.lines.about(frame);
     const whole = model.whole;
     const total = model.valuesOfSums(about.total);
     const own = model.valuesOfSums(about.own);

@@ -1,127 +1,186 @@
 // @ts-check
-// The table of functions: what each allocated itself and with all it called. All text goes in by `textContent`.
+// The table: one row per function, line, file or package, with what each asked for itself and with all it called.
 
-import { element, part } from './panels.js';
-import { fileAndLine, percent, signed } from './words.js';
+import { Grid, numberCell, shareCell } from './grid.js';
+import { counted, exact, fileAndLine, humanBytes, percent, signed } from './words.js';
+import { choice, element, part } from './panels.js';
+import { GROUPS, filterRows, sortRows } from './rows.js';
+import { pathOf } from './views.js';
 
 /**
- * @typedef {import('./model.js').Model} Model
  * @typedef {import('./main.js').Application} Application
+ * @typedef {import('./rows.js').Row} TableRow
  */
-
-/** Rows shown at first. */
-const TABLE_ROWS = 200;
 
 export class TableView {
   /** @param {Application} app */
   constructor(app) {
     this.app = app;
     this.place = part('table');
-    /** @type {{sort: 'own' | 'total', all: boolean}} */
-    this.state = { sort: 'own', all: false };
+    this.grid = new Grid(part('table-rows'), 'table-row', {
+      label: 'What each function asked for. Enter shows it in the graph.',
+      role: 'grid',
+      make: (at) => this.row(at),
+      select: (at) => this.select(this.rows[at]),
+      enter: (at) => this.enter(this.rows[at]),
+      sort: (key) => this.sort(key),
+    });
+    this.focused = this.grid.table;
+    /** @type {TableRow[]} in the order shown */
+    this.rows = [];
+    this.filterBox = part('filter');
+    let timer = 0;
+    this.filterBox.addEventListener('input', () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => this.app.go({ filter: this.filterBox.value }, false), 80);
+    });
+    this.filterBox.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+      if (event.key === 'Enter') this.grid.table.focus();
+      else if (event.key === 'Escape' && this.filterBox.value !== '') this.app.go({ filter: '' }, false);
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    const names = { function: 'Functions', line: 'Lines', file: 'Files', package: 'Packages' };
+    this.mark = choice(part('group-choice'), GROUPS.map((value) => ({ value, text: names[value] })), (group) => this.app.go({ group }));
   }
 
-  /** After the model has changed. */
+  get model() {
+    return this.app.model;
+  }
+
   show() {
-    showTable(this.place, this.app.model, this.state, {
-      sort: (sort) => { this.state.sort = sort; this.show(); },
-      all: () => { this.state.all = true; this.show(); },
-      find: (search) => this.app.go({ search, view: 'calls', zoom: [] }),
-    });
-  }
-}
-
-/**
- * The table of functions: what each allocated itself and with all it called.
- * @param {HTMLElement} place
- * @param {Model} model
- * @param {{sort: 'own' | 'total', all: boolean}} state
- * @param {{sort: (by: 'own' | 'total') => void, all: () => void, find: (text: string) => void}} tell
- */
-function showTable(place, model, state, tell) {
-  const weight = (/** @type {import('./model.js').Values} */ values) => {
-    const [before, after] = model.inUnit(values);
-    return model.difference ? Math.abs(after - before) : after;
-  };
-  const rows = model.tableRows().sort((a, b) => weight(b[state.sort]) - weight(a[state.sort]) || a.frame - b.frame);
-  const whole = model.inUnit(model.whole)[1];
-  const cells = (/** @type {import('./model.js').Values} */ values) => {
-    const [before, after] = model.inUnit(values);
-    const second = model.difference ? signed(after - before, (n) => model.amount(n)) : percent(after, whole);
-    return [element('td', model.amount(after), 'number'), element('td', second, 'number share')];
-  };
-  const body = element('tbody');
-  for (const { frame, own, total } of rows.slice(0, state.all ? undefined : TABLE_ROWS)) {
-    const name = /** @type {HTMLButtonElement} */ (element('button', model.frames.name[frame]));
-    name.type = 'button';
-    name.title = 'Find it in the graph';
-    name.addEventListener('click', () => tell.find(model.frames.name[frame]));
-    const cell = element('td');
-    cell.append(name);
-    const where = fileAndLine(model.frames.file[frame], model.look.byLine ? model.frames.line[frame] : 0);
-    const file = element('td', where.length > 56 ? `…${where.slice(-55)}` : where, 'file');
-    file.title = where;
-    const row = element('tr');
-    row.append(cell, file, ...cells(own), ...cells(total));
-    body.append(row);
-  }
-  const table = element('table');
-  table.append(tableHead(state.sort, model.difference, tell.sort), body);
-  place.replaceChildren(table);
-  if (rows.length === 0) place.append(element('p', 'No function matches.', 'more'));
-  if (rows.length > TABLE_ROWS && !state.all) {
-    const more = element('p', undefined, 'more');
-    const button = element('button', `Show all ${rows.length} functions`);
-    button.addEventListener('click', tell.all);
-    more.append(button);
-    place.append(more);
-  }
-}
-
-/**
- * @param {'own' | 'total'} sort
- * @param {boolean} difference
- * @param {(by: 'own' | 'total') => void} choose
- */
-function tableHead(sort, difference, choose) {
-  const row = element('tr');
-  row.append(headCell('Function'), headCell('Where'));
-  for (const [by, text, title] of /** @type {['own' | 'total', string, string][]} */ ([
-    ['own', 'Itself', 'What the function asked for itself'],
-    ['total', 'With callees', 'What the function and all it called asked for'],
-  ])) {
-    // A difference is sorted by how much it is, whatever its sign.
-    const cells = [text, difference ? 'Change' : 'Share'].map((name, i) => {
-      if (i !== Number(difference)) return headCell(name);
-      const cell = headCell(sort === by ? `${name} ↓` : name, () => choose(by));
-      if (sort === by) cell.setAttribute('aria-sort', 'descending');
-      return cell;
-    });
-    for (const cell of cells) {
-      cell.className = 'number';
-      cell.title = title;
+    const { model } = this;
+    const { look } = model;
+    this.mark(look.group);
+    if (this.filterBox.value !== look.filter) this.filterBox.value = look.filter;
+    const all = model.tableRows();
+    let wrong = '';
+    try {
+      this.rows = sortRows(filterRows(all, look.filter, model.frames, look.group), look.sort, model);
+    } catch (error) {
+      wrong = /** @type {Error} */ (error).message;
+      this.rows = [];
     }
-    row.append(...cells);
+    this.filterBox.setAttribute('aria-invalid', String(wrong !== ''));
+    const few = this.rows.length < all.length ? `${exact(this.rows.length)} of ` : '';
+    part('filter-result').textContent = wrong || few + counted(all.length, look.group);
+    part('table-empty').hidden = this.rows.length > 0;
+    this.grid.show(this.columns(), this.rows.length);
+    if (this.app.selected > 0) this.toSelected();
   }
-  const head = element('thead');
-  head.append(row);
-  return head;
+
+  /** Makes the row of the selected frame the active one, if there is one. */
+  toSelected() {
+    const { lines, look } = this.model;
+    const group = lines.groups(look.group);
+    const frame = this.model.view.frame[this.app.selected];
+    this.grid.activate(frame < 0 ? -1 : this.rows.findIndex((row) => row.frame === group[frame]), true);
+  }
+
+  /** @param {number} id */
+  goTo(id) {
+    if (id > 0) this.toSelected();
+  }
+
+  drawForPaper() {
+    this.grid.drawForPaper();
+  }
+
+  /** @returns {import('./grid.js').GridColumn[]} */
+  columns() {
+    const { model } = this;
+    const [sorted, way] = model.look.sort.split('.');
+    const counts = model.noun === 'block' ? 'Blocks' : 'Allocations';
+    const second = model.difference ? 'change' : 'share';
+    const names = { function: 'Function', line: 'Function', file: 'File', package: 'Package' };
+    const column = (/** @type {string} */ key, /** @type {string} */ text, className = '', title = '') => {
+      const usual = ['name', 'where'].includes(key) ? 'ascending' : 'descending';
+      const other = usual === 'ascending' ? 'descending' : 'ascending';
+      const sort = /** @type {'ascending' | 'descending' | null} */ (sorted !== key ? null : way === 'turned' ? other : usual);
+      return { key, text, className, title, sort };
+    };
+    const itself = 'What it asked for itself';
+    const all = 'What it and all it called asked for';
+    return [
+      column('name', names[/** @type {'file'} */ (model.look.group)]),
+      column('where', model.look.group === 'package' ? '' : model.look.group === 'file' ? 'Package' : 'Where', 'where'),
+      column('own', 'Itself', 'number', itself),
+      column(`own-${second}`, model.difference ? 'Change' : 'Share', 'number share', itself),
+      column('own-counts', counts, 'number counts', itself),
+      column('total', 'With callees', 'number', all),
+      column(`total-${second}`, model.difference ? 'Change' : 'Share', 'number share', all),
+      column('total-counts', counts, 'number counts', all),
+    ];
+  }
+
+  /** By this column, or if it is that already, the other way round. @param {string} key */
+  sort(key) {
+    this.app.go({ sort: this.model.look.sort === key ? `${key}.turned` : key });
+  }
+
+  /** @param {number} at @returns {HTMLElement} */
+  row(at) {
+    const { model } = this;
+    const { frame, own, total, found } = this.rows[at];
+    const { name, where } = rowNames(model, frame);
+    const row = element('tr', undefined, found ? 'found' : undefined);
+    const first = element('td', name, 'name');
+    first.title = name;
+    const file = element('td', undefined, 'file where');
+    // The end of a path tells the most; an isolate keeps its "/" at its place.
+    file.append(element('bdi', where));
+    file.title = where;
+    row.append(first, file, ...this.cells(own), ...this.cells(total));
+    return row;
+  }
+
+  /** @param {import('./model.js').Values} values @returns {HTMLElement[]} */
+  cells(values) {
+    const { model } = this;
+    const [before, after] = model.inUnit(values);
+    const whole = model.inUnit(model.whole)[1];
+    const tone = after > before ? 'grew' : after < before ? 'shrank' : '';
+    return [
+      numberCell(humanBytes(values.bytes)),
+      model.difference
+        ? numberCell(signed(after - before, (n) => model.amount(n)), tone)
+        : shareCell(percent(after, whole), whole > 0 ? after / whole : 0),
+      numberCell(exact(values.counts), 'counts'),
+    ];
+  }
+
+  /** @param {TableRow} row */
+  select(row) {
+    if (!['function', 'line'].includes(this.model.look.group)) return;
+    this.app.selected = this.model.lines.widestOf(row.frame);
+    this.app.side.about(row.frame);
+    const { name, where } = rowNames(this.model, row.frame);
+    const words = (/** @type {import('./model.js').Values} */ values) => `${humanBytes(values.bytes)} in ${counted(values.counts, this.model.noun)}`;
+    this.app.tell([name, where, `Itself: ${words(row.own)}`, `With callees: ${words(row.total)}`].filter(Boolean).join('  ·  '));
+  }
+
+  /** To the widest place of a function in the graph, or to the functions of a file or a package. @param {TableRow} row */
+  enter(row) {
+    const { model } = this;
+    const { group } = model.look;
+    if (group === 'file' || group === 'package') {
+      this.app.go({ group: 'function', filter: rowNames(model, row.frame).name });
+      return;
+    }
+    const id = model.lines.widestOf(row.frame);
+    if (id > 0) this.app.go({ view: 'calls', zoom: pathOf(model.view, id) });
+  }
 }
 
 /**
- * @param {string} text
- * @param {() => void} [press]
- * @returns {HTMLElement}
+ * What stands in the first two columns.
+ * @param {import('./model.js').Model} model
+ * @param {number} frame
  */
-function headCell(text, press) {
-  const cell = element('th');
-  cell.setAttribute('scope', 'col');
-  if (!press) {
-    cell.append(element('span', text));
-    return cell;
-  }
-  const button = element('button', text);
-  button.addEventListener('click', press);
-  cell.append(button);
-  return cell;
+export function rowNames(model, frame) {
+  const { frames, look } = model;
+  if (look.group === 'package') return { name: frames.package[frame], where: '' };
+  if (look.group === 'file') return { name: frames.file[frame] || '(unknown file)', where: frames.package[frame] };
+  return { name: frames.name[frame], where: fileAndLine(frames.file[frame], look.group === 'line' ? frames.line[frame] : 0) };
 }
