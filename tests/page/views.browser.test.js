@@ -249,3 +249,56 @@ check('of many rows only those in sight are in the document, and all can be reac
     if (view === 'tree') assert.match(last.name, /^many_0/);
   }
 });
+
+// ---- files --------------------------------------------------------------------------------------------------
+
+const saved = async (id) => {
+  await page.locator('#download summary').click();
+  const waiting = page.waitForEvent('download');
+  await page.locator(`#${id}`).click();
+  const download = await waiting;
+  return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
+};
+
+check('rows are saved as displayed', async () => {
+  await open('#view=table&filter=main');
+  const { name, bytes } = await saved('save-csv');
+  assert.match(name, /^heaptide-[\w.-]+-peak-table\.csv$/);
+  const lines = bytes.toString().split('\r\n');
+  assert.equal(lines[0], 'function,file,package,kind,own_bytes,own_blocks,total_bytes,total_blocks');
+  const shown = Number(await page.locator('#table table').getAttribute('aria-rowcount')) - 1;
+  assert.equal(lines.length, shown + 2);
+  const json = JSON.parse((await saved('save-json')).bytes);
+  assert.deepEqual([json.rows.length, json.metric, json.view, json.look], [shown, 'peak', 'table', '#view=table&filter=main']);
+  assert.equal(json.rows[0].own_bytes, Number(lines[1].split(',').at(-4)));
+  await page.locator('#download summary').click();
+  assert.equal(await page.locator('#save-svg').isVisible(), false);
+});
+
+check('the graph is saved as a picture', async () => {
+  await open();
+  const svg = (await saved('save-svg')).bytes.toString();
+  assert.match(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
+  const png = (await saved('save-png')).bytes;
+  assert.equal(png.subarray(0, 8).toString('latin1'), '\x89PNG\r\n\x1a\n');
+  assert.equal(png.readUInt32BE(16), await page.locator('#graph').evaluate((graph) => graph.clientWidth));
+  assert.match(await text('details'), /\.png is saved\.$/);
+  // A browser reads it as what it is.
+  const picture = join(mkdtempSync(join(tmpdir(), 'heaptide-page-')), 'picture.svg');
+  writeFileSync(picture, svg);
+  await page.goto(pathToFileURL(picture).href);
+  const read = await page.evaluate(() => [document.documentElement.localName, document.querySelector('parsererror'), document.querySelector('g text').textContent]);
+  assert.deepEqual(read, ['svg', null, 'all']);
+  assert.ok((await page.evaluate(() => document.querySelectorAll('g > rect').length)) > 5);
+});
+
+check('rows are copied for a spreadsheet', async () => {
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await open('#view=tree');
+  await page.locator('#download summary').click();
+  await page.locator('#copy-rows').click();
+  await until(() => /copied/.test(document.getElementById('details').textContent));
+  const lines = (await page.evaluate(() => navigator.clipboard.readText())).split('\n');
+  assert.ok(lines[0].startsWith('id\tparent\tdepth\tfunction\t'));
+  assert.equal(lines.length, Number(await page.locator('#tree table').getAttribute('aria-rowcount')));
+});

@@ -6,6 +6,8 @@ import { ROW_HEIGHT, indexAt, layoutRows, neighbour, placeOf } from './layout.js
 import { pathOf } from './views.js';
 import { drawGraph, prepareCanvas } from './draw.js';
 import { part, showTooltip } from './panels.js';
+import { nodeRecords } from './records.js';
+import { toSvg } from './picture.js';
 
 /** @typedef {import('./main.js').Application} Application */
 
@@ -54,9 +56,18 @@ export class GraphView {
    * @param {number} top
    */
   drawPart(width, height, top) {
+    drawGraph(prepareCanvas(this.canvas, width, height), this.picture(top, height));
+  }
+
+  /**
+   * @param {number} top
+   * @param {number} height
+   * @returns {import('./draw.js').Picture}
+   */
+  picture(top, height) {
     const { model } = this;
     const { css } = this.app;
-    drawGraph(prepareCanvas(this.canvas, width, height), {
+    return {
       rows: this.rows,
       zoomDepth: this.zoomDepth(),
       fill: (id) => model.fill(id),
@@ -71,7 +82,52 @@ export class GraphView {
         ink: css('--ink'), soft: css('--frame-soft'), panel: css('--panel'), match: css('--match'),
         accent: css('--accent'), font: `12px ${css('--sans')}`,
       },
+    };
+  }
+
+  /** The rectangles as rows, from the top to the bottom and from left to right. */
+  records() {
+    return nodeRecords(this.model, this.rows.flatMap((row) => row.id), this.rows.flatMap((row, depth) => row.id.map(() => depth)));
+  }
+
+  /** The whole picture, whatever part of it is in sight. */
+  toSvg() {
+    const { model, rows } = this;
+    const { css } = this.app;
+    const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+    context.font = `12px ${css('--sans')}`;
+    const zoomDepth = this.zoomDepth();
+    const callers = new Set(rows.slice(0, zoomDepth).flatMap((row) => row.id));
+    const { number, words } = model.headline();
+    return toSvg({
+      rows,
+      width: this.place.clientWidth,
+      title: `${model.page.title}: ${number} ${words}`,
+      // Not written out: the page names no address at all.
+      namespace: document.querySelector('svg')?.namespaceURI ?? '',
+      fill: (id) => (model.isMatched(id) ? css('--match') : model.fill(id)),
+      label: (id) => model.nameOf(id),
+      remarks: (id) => model.remarks(id),
+      words: (id) => model.sentence(id),
+      faded: (id) => callers.has(id) || (model.matched !== null && !model.isMatched(id)),
+      measure: (text) => context.measureText(text.slice(0, 1000)).width,
+      style: { ink: css('--ink'), soft: css('--soft'), panel: css('--panel'), font: css('--sans') },
     });
+  }
+
+  /**
+   * Likewise, as far down as a canvas can go.
+   * @param {(picture: Blob | null) => void} done
+   */
+  toPng(done) {
+    const canvas = document.createElement('canvas');
+    const width = this.place.clientWidth;
+    const height = Math.min(this.rows.length * ROW_HEIGHT, Math.floor(16_000 / (devicePixelRatio || 1)));
+    const context = prepareCanvas(canvas, width, height);
+    context.fillStyle = this.app.css('--panel');
+    context.fillRect(0, 0, width, height);
+    drawGraph(context, { ...this.picture(0, height), hovered: -1, selected: -1 });
+    canvas.toBlob(done);
   }
 
   zoomDepth() {

@@ -11,6 +11,7 @@ import { SidePanel } from './side.js';
 import { GraphView } from './graph.js';
 import { TableView } from './table.js';
 import { TreeView } from './tree.js';
+import { Downloads } from './download.js';
 import { TimeBar } from './timebar.js';
 import { Filters } from './filters.js';
 import { metricKeys } from './selection.js';
@@ -24,6 +25,7 @@ import { temporaryPhrase } from './words.js';
  * @property {() => void} show  after the model or the size of the place has changed
  * @property {() => void} [draw]  on the next frame of the screen after `Application.draw` was called
  * @property {() => void} [drawForPaper]  instead, before the page is printed
+ * @property {() => import('./records.js').Records} [records]  what is displayed, to be saved or copied
  * @property {(id: number) => void} [reveal]  brings a selected node into sight
  * @property {(id: number) => void} [goTo]  likewise, zooming or opening as needed
  */
@@ -60,6 +62,7 @@ export class Application {
     this.metrics = [];
     this.graph = new GraphView(this);
     this.side = new SidePanel(this);
+    this.downloads = new Downloads(this);
     this.time = new TimeBar(this);
     this.filters = new Filters(this);
     /** By `Look.view`. @type {Record<string, PageView>} */
@@ -114,6 +117,7 @@ export class Application {
     if (this.side.frame < 0) this.side.about(this.model.view.frame[this.model.zoomed]);
     else this.side.show();
     this.view.show();
+    this.downloads.show();
     this.draw();
   }
 

@@ -5,6 +5,7 @@ import { Grid, numberCell, shareCell } from './grid.js';
 import { counted, exact, fileAndLine, humanBytes, percent, signed } from './words.js';
 import { choice, element, part } from './panels.js';
 import { GROUPS, filterRows, sortRows } from './rows.js';
+import { tableRecords } from './records.js';
 import { pathOf } from './views.js';
 
 /**
@@ -81,6 +82,10 @@ export class TableView {
   /** @param {number} id */
   goTo(id) {
     if (id > 0) this.toSelected();
+  }
+
+  records() {
+    return tableRecords(this.model, this.rows);
   }
 
   drawForPaper() {

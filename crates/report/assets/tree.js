@@ -6,6 +6,7 @@ import { change } from './calls.js';
 import { Grid, numberCell, shareCell } from './grid.js';
 import { openLine, openTo, openWidest, outlineRows, shownChildren } from './outline.js';
 import { element, part } from './panels.js';
+import { nodeRecords } from './records.js';
 import { pathOf } from './views.js';
 import { baseName, counted, exact, humanBytes, percent, signed } from './words.js';
 
@@ -64,6 +65,10 @@ export class TreeView {
       { key: 'own', text: 'Itself', className: 'number', title: 'What it asked for itself' },
       { key: 'counts', text: model.noun === 'block' ? 'Blocks' : 'Allocations', className: 'number counts' },
     ], this.rows.id.length);
+  }
+
+  records() {
+    return nodeRecords(this.model, this.rows.id, this.rows.level);
   }
 
   drawForPaper() {

@@ -1,0 +1,71 @@
+// @ts-check
+// What is displayed → files and the clipboard. A file is made from a text in the page and needs no network; the page's
+// policy allows it, because a press on a link is not a load.
+
+import { closesByItself, part } from './panels.js';
+import { fileName, toCsv, toJson, toTsv } from './records.js';
+import { toAddress } from './address.js';
+
+/** @typedef {import('./main.js').Application} Application */
+
+export class Downloads {
+  /** @param {Application} app */
+  constructor(app) {
+    this.app = app;
+    this.menu = part('download');
+    closesByItself(this.menu);
+    const press = (/** @type {string} */ id, /** @type {() => void} */ act) => part(id).addEventListener('click', () => {
+      this.menu.open = false;
+      part('download-summary').focus();
+      act();
+    });
+    press('save-csv', () => this.saveText(toCsv(this.records()), 'csv', 'text/csv'));
+    press('save-json', () => this.saveText(toJson(this.about(), this.records()), 'json', 'application/json'));
+    press('save-svg', () => this.saveText(this.app.graph.toSvg(), 'svg', 'image/svg+xml'));
+    press('save-png', () => this.app.graph.toPng((blob) => blob ? this.save(blob, 'png') : this.app.tell('The picture is too large for this browser.')));
+    press('copy-rows', () => this.copy());
+  }
+
+  /** After another view is shown: pictures are of the graph. */
+  show() {
+    const { graph } = this.app;
+    part('save-svg').hidden = part('save-png').hidden = this.app.view !== graph;
+  }
+
+  records() {
+    return this.app.view.records?.() ?? { columns: [], rows: [] };
+  }
+
+  about() {
+    const { model, first } = this.app;
+    const { page, look } = model;
+    return { title: page.title, metric: look.metric, view: look.view, look: toAddress(look, first), rows_are: look.view === 'table' ? look.group : 'node' };
+  }
+
+  /** @param {string} text @param {string} ending @param {string} type */
+  saveText(text, ending, type) {
+    this.save(new Blob([text], { type: `${type};charset=utf-8` }), ending);
+  }
+
+  /** @param {Blob} blob @param {string} ending */
+  save(blob, ending) {
+    const { model } = this.app;
+    const link = document.createElement('a');
+    link.download = fileName([model.page.title, model.look.metric, model.look.view], ending);
+    link.href = URL.createObjectURL(blob);
+    link.click();
+    // The browser has read it by then.
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    this.app.tell(`${link.download} is saved.`);
+  }
+
+  async copy() {
+    const records = this.records();
+    try {
+      await navigator.clipboard.writeText(toTsv(records));
+      this.app.tell(`${records.rows.length} rows are copied.`);
+    } catch {
+      this.app.tell('The browser did not allow copying.');
+    }
+  }
+}

@@ -1,0 +1,95 @@
+// @ts-check
+// The rows of the graph → an SVG picture that needs nothing else: text is text, a title on each rectangle. Pure.
+
+import { ROW_HEIGHT } from './layout.js';
+
+/**
+ * @typedef {object} SvgPicture
+ * @property {import('./layout.js').Row[]} rows
+ * @property {number} width  in pixels
+ * @property {string} title
+ * @property {string} namespace  of SVG
+ * @property {(id: number) => string} fill
+ * @property {(id: number) => string} label
+ * @property {(id: number) => string[]} remarks  the first that fits follows the label
+ * @property {(id: number) => string} words  all about a node, for its title
+ * @property {(id: number) => boolean} faded
+ * @property {(text: string) => number} measure  width of a text in pixels
+ * @property {{ink: string, soft: string, panel: string, font: string}} style
+ */
+
+/** Narrower rectangles carry no text; room left and right of it. */
+const SVG_TEXT = 26;
+const SVG_PAD = 6;
+/** Height of the title above the graph. */
+const SVG_HEAD = 30;
+
+/**
+ * @param {SvgPicture} picture
+ * @returns {string}
+ */
+export function toSvg(picture) {
+  const { rows, width, style, title } = picture;
+  const height = SVG_HEAD + rows.length * ROW_HEIGHT + 8;
+  const parts = [
+    `<svg xmlns="${escaped(picture.namespace)}" width="${number(width)}" height="${height}" viewBox="0 0 ${number(width)} ${height}" font-family="${escaped(style.font)}" font-size="12">`,
+    `<title>${escaped(title)}</title>`,
+    `<rect width="100%" height="100%" fill="${escaped(style.panel)}"/>`,
+    `<text x="${SVG_PAD}" y="20" font-size="13" fill="${escaped(style.ink)}">${escaped(title)}</text>`,
+  ];
+  rows.forEach((row, depth) => {
+    const y = SVG_HEAD + depth * ROW_HEIGHT;
+    row.id.forEach((id, i) => parts.push(rectangle(picture, id, row.x[i], y, row.width[i])));
+  });
+  parts.push('</svg>', '');
+  return parts.join('\n');
+}
+
+/**
+ * @param {SvgPicture} picture
+ * @param {number} id
+ * @param {number} x
+ * @param {number} y
+ * @param {number} width
+ * @returns {string}
+ */
+function rectangle(picture, id, x, y, width) {
+  const { style } = picture;
+  const drawn = width > 3 ? width - 1 : Math.max(width, 0.5);
+  const faded = picture.faded(id) ? ' opacity="0.45"' : '';
+  const box = `<rect x="${number(x)}" y="${y + 0.5}" width="${number(drawn)}" height="${ROW_HEIGHT - 1.5}" rx="${width > 8 ? 3 : 0}" fill="${escaped(picture.fill(id))}"/>`;
+  const text = width < SVG_TEXT ? '' : labelled(picture, id, x + SVG_PAD, y + ROW_HEIGHT / 2 + 4.5, drawn - 2 * SVG_PAD, style);
+  return `<g${faded}><title>${escaped(picture.words(id))}</title>${box}${text}</g>`;
+}
+
+/**
+ * @param {SvgPicture} picture
+ * @param {number} id
+ * @param {number} x
+ * @param {number} y
+ * @param {number} room
+ * @param {SvgPicture['style']} style
+ * @returns {string}
+ */
+function labelled(picture, id, x, y, room, style) {
+  const label = picture.label(id);
+  const width = picture.measure(label);
+  const text = (/** @type {string} */ words, /** @type {number} */ at, /** @type {string} */ color) =>
+    `<text x="${number(at)}" y="${y}" fill="${escaped(color)}" xml:space="preserve">${escaped(words)}</text>`;
+  if (width > room) {
+    const fits = Math.floor((label.length * room) / width) - 1;
+    return fits >= 2 ? text(`${label.slice(0, fits)}…`, x, style.ink) : '';
+  }
+  const remark = picture.remarks(id).find((words) => width + 10 + picture.measure(words) <= room);
+  return text(label, x, style.ink) + (remark ? text(remark, x + width + 10, style.soft) : '');
+}
+
+/** At most two digits after the point. @param {number} value */
+function number(value) {
+  return String(Math.round(value * 100) / 100);
+}
+
+/** @param {string} text */
+function escaped(text) {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}
