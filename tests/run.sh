@@ -94,7 +94,7 @@ make_peers() {
 test_page() {
     command -v node > /dev/null || { echo "no node: the page is not tested"; return 0; }
     say "the page without a browser"
-    (cd tests/page && node --test layout.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js)
+    (cd tests/page && node --test layout.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js)
     if ! command -v chromium > /dev/null || ! (cd tests/page && npm ci --silent --no-audit --no-fund); then
         echo "no chromium or no playwright-core: the page is not tested in a browser"
         return 0

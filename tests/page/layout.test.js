@@ -435,7 +435,7 @@ test('one block from the data to its rectangle and words', () => {
   ]);
   assert.equal(model.headline().number, '+11.6 KiB');
   model.show({ ...model.look, search: 'read' });
-  assert.equal(model.searchResult(), '1.46 KiB → 1.03 KiB (−445 B)');
+  assert.equal(model.searchResult(), '2 frames: 1.46 KiB → 1.03 KiB (−445 B)');
 });
 
 test('interpreter frames are shown on request only', () => {
@@ -452,9 +452,9 @@ test('the words of a metric: blocks are held, allocations flow', () => {
   const model = new Model(page(TWO_BRANCHES));
   assert.deepEqual(model.headline(), { number: '67 B', words: 'live at the peak, 8 blocks' });
   model.show({ ...model.look, search: 'r' });
-  assert.equal(model.searchResult(), '52 B, 77.6% of all');
+  assert.equal(model.searchResult(), '3 frames: 52 B, 77.6% of all');
   model.show({ ...model.look, search: 'r', unit: 'blocks' });
-  assert.equal(model.searchResult(), '6 blocks, 75.0% of all');
+  assert.equal(model.searchResult(), '3 frames: 6 blocks, 75.0% of all');
   assert.match(model.callPath(nodeAt(model.view, [0, 1])), /^m \(file.py:7\)\na \(file.py:7\)$/);
   model.show({ ...model.look, search: '/(/' });
   assert.match(model.searchError, /Invalid regular expression/);

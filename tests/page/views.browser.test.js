@@ -302,3 +302,30 @@ check('rows are copied for a spreadsheet', async () => {
   assert.ok(lines[0].startsWith('id\tparent\tdepth\tfunction\t'));
   assert.equal(lines.length, Number(await page.locator('#tree table').getAttribute('aria-rowcount')));
 });
+
+// ---- search -------------------------------------------------------------------------------------------------
+
+check('Enter leads from match to match, in the graph, the tree and the table', async () => {
+  for (const view of ['calls', 'inverted', 'tree', 'table']) {
+    await open(`#view=${view}`);
+    await page.keyboard.press('/');
+    await page.keyboard.type('/a|e/');
+    await until(() => / frames?: /.test(document.getElementById('search-result').textContent));
+    assert.equal(await page.locator('#search-next').isVisible(), true);
+    const details = async (key) => {
+      await page.keyboard.press(key);
+      return text('details');
+    };
+    const first = await details('Enter');
+    const [, count] = /^Match 1 of (\d+)  ·  /.exec(first) ?? assert.fail(`${view}: ${first}`);
+    assert.ok(Number(count) > 2, `${view}: ${count}`);
+    assert.match(await details('Enter'), new RegExp(`^Match 2 of ${count} `));
+    assert.equal(await details('Shift+Enter'), first, view);
+    assert.match(await details('Shift+Enter'), new RegExp(`^Match ${count} of ${count} `));
+    assert.match(await details('Enter'), /^Match 1 of/);
+    // The focus stays in the box, so that Enter goes on; Escape and the arrow lead away.
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'search');
+    await page.keyboard.press('ArrowDown');
+    assert.equal(await page.evaluate(() => document.activeElement.closest('#stage') !== null), true);
+  }
+});

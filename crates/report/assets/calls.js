@@ -158,7 +158,7 @@ export function matcher(text) {
 }
 
 /**
- * The frames whose function or file:line matches.
+ * The frames whose function, file:line or source line matches.
  * @param {Frames} frames
  * @param {(candidate: string) => boolean} matches
  * @returns {Uint8Array} 1 or 0 per frame
@@ -166,7 +166,7 @@ export function matcher(text) {
 export function matchFrames(frames, matches) {
   const matched = new Uint8Array(frames.length);
   for (let f = 0; f < frames.length; f++) {
-    matched[f] = Number(matches(frames.name[f]) || matches(`${frames.file[f]}:${frames.line[f]}`));
+    matched[f] = Number(matches(frames.name[f]) || matches(`${frames.file[f]}:${frames.line[f]}`) || (frames.source[f] !== '' && matches(frames.source[f])));
   }
   return matched;
 }

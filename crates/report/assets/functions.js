@@ -103,6 +103,8 @@ export class LineTree {
     this.tree = model.tree;
     /** @type {Columns} */
     this.own = [];
+    /** The last answer, for as long as it holds. @type {{own: Columns, of: number, column: number, about: About} | null} */
+    this.last = null;
   }
 
   fresh() {
@@ -120,12 +122,16 @@ export class LineTree {
    */
   about(frame) {
     const { tree, own, functions, model } = this.fresh();
+    const { last } = this;
+    if (last?.own === own && last.of === functions[frame] && last.column === model.column) return last.about;
     const about = aboutFunction(tree, own, functions, frame);
     const order = (/** @type {any[]} */ parts) =>
       parts
         .filter(({ amounts }) => amounts[model.column] > 0)
         .sort((a, b) => b.amounts[model.column] - a.amounts[model.column] || a.frame - b.frame);
-    return { ...about, callers: order(about.callers), callees: order(about.callees), lines: order(about.lines) };
+    const sorted = { ...about, callers: order(about.callers), callees: order(about.callees), lines: order(about.lines) };
+    this.last = { own, of: functions[frame], column: model.column, about: sorted };
+    return sorted;
   }
 
   /**

@@ -209,6 +209,9 @@ export class GraphView {
     const { scrollTop, clientHeight } = this.place;
     if (y < scrollTop) this.place.scrollTop = y;
     else if (y + ROW_HEIGHT > scrollTop + clientHeight) this.place.scrollTop = y + ROW_HEIGHT - clientHeight;
+    // The panel says more, and hides nothing.
+    this.tooltip.hidden = true;
+    if (this.app.side.isOpen) return;
     const box = this.place.getBoundingClientRect();
     const row = this.rows[place.depth];
     const x = box.left + row.x[place.index] + Math.min(row.width[place.index] / 2, 40);

@@ -23,6 +23,7 @@ import { temporaryPhrase } from './words.js';
  * @property {HTMLElement} place
  * @property {HTMLElement} [focused]  what takes the focus, if not the place itself
  * @property {() => void} show  after the model or the size of the place has changed
+ * @property {(way: number) => string} [step]  to the next match of the search in an order of its own; says where that is
  * @property {() => void} [draw]  on the next frame of the screen after `Application.draw` was called
  * @property {() => void} [drawForPaper]  instead, before the page is printed
  * @property {() => import('./records.js').Records} [records]  what is displayed, to be saved or copied
@@ -52,6 +53,10 @@ export class Application {
     this.selected = -1;
     this.drawing = 0;
     this.searchBox = part('search');
+    /** What the search found, and at which of it the reader is. @type {{nodes: number[], at: number} | null} */
+    this.found = null;
+    /** Ends the wait for more letters. */
+    this.searchNow = () => {};
     /** Steps of the reader that the browser's back button can take back. */
     this.steps = 0;
     /** @type {(name: string) => string} CSS variable → value */
@@ -109,7 +114,10 @@ export class Application {
    * @param {Look} look
    */
   show(look) {
-    if (this.model.show(look)) this.selected = -1;
+    const search = this.model.look.search;
+    const others = this.model.show(look);
+    if (others) this.selected = -1;
+    if (others || look.search !== search) this.found = null;
     this.showTools();
     for (const view of Object.values(this.views)) view.place.hidden = true;
     this.view.place.hidden = false;
@@ -176,6 +184,27 @@ export class Application {
   /** Says something to who listens to the page. @param {string} words */
   say(words) {
     part('said').textContent = words;
+  }
+
+  /** To the next or the previous of what the search found. @param {number} way  1 or −1 */
+  step(way) {
+    this.searchNow();
+    if (!this.model.matched) return;
+    if (this.view.step) {
+      const where = this.view.step(way);
+      this.tell(where ? `Match ${where}  ·  ${part('details').textContent}` : 'No row here matches the search.');
+      return;
+    }
+    const found = (this.found ??= { nodes: this.model.foundNodes(), at: -1 });
+    const { nodes } = found;
+    if (nodes.length === 0) return;
+    found.at = found.at < 0 && way < 0 ? nodes.length - 1 : (found.at + way + nodes.length) % nodes.length;
+    const id = nodes[found.at];
+    this.selected = id;
+    this.side.about(this.model.view.frame[id]);
+    this.view.goTo?.(id);
+    this.tell(`Match ${found.at + 1} of ${nodes.length}  ·  ${this.model.sentence(id)}`);
+    this.draw();
   }
 
   /** Selects a node, and brings it into sight. @param {number} id */
@@ -256,6 +285,7 @@ export class Application {
     this.searchBox.setAttribute('aria-invalid', String(model.searchError !== ''));
     part('search-result').textContent = model.searchError || model.searchResult();
     part('search-result').classList.toggle('wrong', model.searchError !== '');
+    part('search-next').hidden = part('search-previous').hidden = model.matched === null;
     part('back').disabled = this.steps === 0 && model.zoomed === 0;
     part('reset').disabled = model.zoomed === 0;
     showLegend(part('legend'), model);
@@ -289,10 +319,26 @@ export class Application {
 
   listenToTools() {
     let timer = 0;
-    this.searchBox.addEventListener('input', () => {
+    let took = 0;
+    const search = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => this.go({ search: this.searchBox.value }, false), 80);
+      if (this.searchBox.value === this.model.look.search) return;
+      const from = performance.now();
+      this.go({ search: this.searchBox.value }, false);
+      took = performance.now() - from;
+    };
+    this.searchBox.addEventListener('input', () => {
+      // A search that takes its time waits for the end of the word.
+      if (took < 20) search();
+      else {
+        clearTimeout(timer);
+        timer = setTimeout(search, 80);
+      }
     });
+    // Enter goes to what is found by what is written.
+    this.searchNow = search;
+    part('search-next').addEventListener('click', () => this.step(1));
+    part('search-previous').addEventListener('click', () => this.step(-1));
     for (const [id, name] of OPTIONS) part(id).addEventListener('change', () => this.go({ [name]: part(id).checked }));
     part('least').addEventListener('change', () => this.go({ least: Math.min(100, Math.max(0, Number(part('least').value) || 0)) }));
     part('colours').addEventListener('change', () => this.go({ colours: part('colours').value }));
@@ -332,14 +378,15 @@ export class Application {
       const typing = event.target === this.searchBox;
       // Another field or list has its own use for keys.
       if (!typing && event.target instanceof Element && event.target.matches('input:not([type="checkbox"]), select')) return;
-      if (typing ? this.typedKey(event.key) : this.pageKey(event.key)) event.preventDefault();
+      if (typing ? this.typedKey(event.key, event.shiftKey) : this.pageKey(event.key)) event.preventDefault();
     });
   }
 
-  /** @param {string} key @returns {boolean} whether the key meant something */
-  typedKey(key) {
+  /** @param {string} key @param {boolean} shift @returns {boolean} whether the key meant something */
+  typedKey(key, shift) {
     if (key === 'Escape' && this.searchBox.value !== '') this.go({ search: '' }, false);
-    else if (key === 'Escape' || key === 'Enter') (this.view.focused ?? this.view.place).focus();
+    else if (key === 'Enter' && this.searchBox.value !== '') this.step(shift ? -1 : 1);
+    else if (key === 'Escape' || key === 'Enter' || key === 'ArrowDown') (this.view.focused ?? this.view.place).focus();
     else return false;
     return true;
   }

@@ -203,10 +203,61 @@ export class Model {
     return { number: signed(bytes - beforeBytes, humanBytes), words: from };
   }
 
+  /**
+   * The nodes that the search found, the widest first. Inverted, of which there may be far more than the page could
+   * hold, those that are wide enough to be found on the screen.
+   * @returns {number[]}
+   */
+  foundNodes() {
+    if (!this.matched) return [];
+    const { base, column } = this;
+    const width = base.columns[column];
+    const least = Math.max((width[0] * this.look.least) / 100, this.turned ? width[0] / 1000 : 0);
+    /** @type {number[]} */
+    const found = [];
+    const consider = (/** @type {number} */ id) => {
+      if (width[id] > 0 && width[id] >= least && this.isMatched(id)) found.push(id);
+    };
+    if (this.turned) {
+      const next = [0];
+      for (let id = next.pop(); id !== undefined; id = next.pop()) {
+        for (const child of base.children(id, column)) {
+          if (width[child] < least) break;
+          consider(child);
+          next.push(child);
+        }
+      }
+    } else {
+      for (let id = 1; id < this.tree.size; id++) consider(id);
+    }
+    return found.sort((a, b) => width[b] - width[a] || a - b);
+  }
+
+  /** How many frames of the call tree hold something and match the search. */
+  foundCount() {
+    const { matched, tree } = this;
+    if (!matched) return 0;
+    let count = 0;
+    const holds = new Uint8Array(tree.size);
+    for (let i = tree.size - 1; i > 0; i--) {
+      if (!holds[i] && this.own.every((column) => column[i] === 0)) continue;
+      holds[tree.parent[i]] = 1;
+      count += matched[tree.frame[i]];
+    }
+    return count;
+  }
+
   /** What the search found, in words; "" without a search. */
   searchResult() {
     if (!this.matched) return '';
-    const sums = matchTotals(this.tree, this.own, this.matched);
+    const count = this.foundCount();
+    if (count === 0) return 'no match';
+    return `${counted(count, 'frame')}: ${this.searchTotal(this.matched)}`;
+  }
+
+  /** @param {Uint8Array} matched  per frame */
+  searchTotal(matched) {
+    const sums = matchTotals(this.tree, this.own, matched);
     const values = this.valuesOf(sums.map((sum) => [sum]), 0);
     const [before, after] = this.inUnit(values);
     if (this.difference) return `${this.amount(before)} → ${this.amount(after)} (${signed(after - before, (n) => this.amount(n))})`;

@@ -79,6 +79,17 @@ export class TableView {
     this.grid.activate(frame < 0 ? -1 : this.rows.findIndex((row) => row.frame === group[frame]), true);
   }
 
+  /** To the next row that the search found. @param {number} way  1 or −1 @returns {string} where that is, "" if nowhere */
+  step(way) {
+    const found = this.rows.flatMap((row, i) => (row.found ? [i] : []));
+    if (found.length === 0) return '';
+    const next = way > 0 ? found.findIndex((i) => i > this.grid.active) : found.findLastIndex((i) => i < this.grid.active);
+    const at = next >= 0 ? next : way > 0 ? 0 : found.length - 1;
+    this.grid.activate(found[at], true);
+    this.select(this.rows[found[at]]);
+    return `${at + 1} of ${found.length}`;
+  }
+
   /** @param {number} id */
   goTo(id) {
     if (id > 0) this.toSelected();
