@@ -86,7 +86,7 @@ test('the picture is an SVG with its text as text', () => {
     0 b:5 100 2`);
   const rows = layoutRows(model.view, 0, 0, 400, 1);
   const svg = toSvg({
-    rows, width: 400, title: 'of "x" & <y>', namespace: 'urn:svg', fill: () => 'red', label: (id) => model.nameOf(id),
+    rows, width: 400, y: (depth) => 22 * depth, title: 'of "x" & <y>', namespace: 'urn:svg', fill: () => 'red', label: (id) => model.nameOf(id),
     remarks: (id) => model.remarks(id), words: (id) => model.nameOf(id), faded: (id) => id === 0, measure: (text) => 7 * text.length,
     style: { ink: '#111', soft: '#222', panel: '#fff', font: 'Sans, "X"' },
   });

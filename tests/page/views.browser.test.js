@@ -329,3 +329,80 @@ check('Enter leads from match to match, in the graph, the tree and the table', a
     assert.equal(await page.evaluate(() => document.activeElement.closest('#stage') !== null), true);
   }
 });
+
+// ---- keys, paper, other eyes --------------------------------------------------------------------------------
+
+check('the tab key goes through the whole page, sees where it is, and out again', async () => {
+  for (const view of ['calls', 'tree', 'table']) {
+    await open(`#view=${view}`);
+    await page.keyboard.press('d');
+    const seen = [];
+    for (let i = 0; i < 80; i++) {
+      await page.keyboard.press('Tab');
+      const at = await page.evaluate(() => {
+        const here = document.activeElement;
+        if (here === document.body) return null;
+        const box = here.getBoundingClientRect();
+        const ring = (element) => element && getComputedStyle(element).outlineStyle !== 'none';
+        return {
+          name: here.id || here.closest('[id]').id, shown: box.width > 0 && box.height > 0,
+          ringed: ring(here) || ring(here.closest('.search')) || ring(here.closest('.table')),
+          named: Boolean(here.ariaLabel || here.textContent.trim() || here.labels?.length || here.getAttribute('aria-labelledby')),
+        };
+      });
+      if (!at) break;
+      seen.push(at);
+    }
+    assert.ok(seen.length > 10 && seen.length < 80, `${view}: ${seen.length} stops`);
+    assert.deepEqual(seen.filter(({ shown, ringed, named }) => !shown || !ringed || !named), [], view);
+    const names = seen.map(({ name }) => name);
+    assert.ok(names.indexOf('search') < names.indexOf('metric-choice') && names.indexOf('metric-choice') < names.indexOf('side-edge'), names.join());
+  }
+});
+
+check('a change of view is said', async () => {
+  await open();
+  await page.keyboard.press('t');
+  assert.match(await text('said'), /^Table: \d.*B live at the peak, [\d,]+ blocks$/);
+});
+
+check('the root can be at the bottom, and source lines in the rectangles', async () => {
+  await open('#root=bottom&labels=source');
+  const box = await page.locator('#graph').boundingBox();
+  // The second row from below.
+  await page.mouse.click(box.x + 60, box.y + box.height - 1 - 22 - 11);
+  const zoomed = await address();
+  assert.match(zoomed, /^#labels=source&root=bottom&zoom=\d+$/);
+  const details = await text('details');
+  // Up is where the callees are.
+  await page.locator('#graph').focus();
+  await page.keyboard.press('ArrowUp');
+  assert.notEqual(await text('details'), details);
+  await page.keyboard.press('ArrowDown');
+  assert.equal(await text('details'), details);
+  await page.keyboard.press('r');
+  assert.equal((await address()).includes('root'), false);
+});
+
+check('the graph, the tree and the table are printed, in light colours', async () => {
+  await page.emulateMedia({ colorScheme: 'dark' });
+  for (const view of ['calls', 'tree', 'table']) {
+    await open(`#view=${view}`);
+    await page.evaluate(() => addEventListener('beforeprint', () => {
+      window.printed = { theme: document.documentElement.dataset.theme, rows: document.querySelectorAll('tbody tr[data-row]').length };
+    }));
+    const pdf = await page.pdf({ format: 'A4' });
+    assert.ok(pdf.length > 10_000, `${view}: ${pdf.length} bytes`);
+    const printed = await page.evaluate(() => window.printed);
+    assert.equal(printed.theme, 'light');
+    if (view === 'table') assert.equal(printed.rows, Number(await page.locator('#table table').getAttribute('aria-rowcount')) - 1);
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
+  }
+});
+
+check('with forced colours what is chosen is told apart', async () => {
+  await page.emulateMedia({ forcedColors: 'active' });
+  await open();
+  const grounds = await page.evaluate(() => [...document.querySelectorAll('#unit-choice button')].map((button) => getComputedStyle(button).backgroundColor));
+  assert.notEqual(grounds[0], grounds[1]);
+});

@@ -16,6 +16,7 @@ import { ROW_HEIGHT } from './layout.js';
  * @property {((id: number) => boolean) | null} matched  null: no search
  * @property {number} hovered  node id, −1: none
  * @property {number} selected  likewise
+ * @property {(depth: number) => number} y  of a row in the whole picture
  * @property {number} top  first pixel shown of the whole picture
  * @property {number} height  pixels shown
  * @property {Style} style
@@ -54,17 +55,16 @@ export function prepareCanvas(canvas, width, height) {
  */
 export function drawGraph(context, picture) {
   const { rows, top, height } = picture;
-  const first = Math.max(0, Math.floor(top / ROW_HEIGHT));
-  const last = Math.min(rows.length - 1, Math.floor((top + height) / ROW_HEIGHT));
   context.textBaseline = 'middle';
-  for (let depth = first; depth <= last; depth++) {
-    drawRow(context, picture, depth, depth * ROW_HEIGHT - top);
+  for (let depth = 0; depth < rows.length; depth++) {
+    const y = picture.y(depth) - top;
+    if (y > -ROW_HEIGHT && y < height) drawRow(context, picture, depth, y);
   }
   for (const [id, color, thickness] of /** @type {[number, string, number][]} */ ([
     [picture.hovered, picture.style.ink, 1.5],
     [picture.selected, picture.style.accent, 2.5],
   ])) {
-    if (id >= 0) outline(context, picture, id, color, thickness, first, last);
+    if (id >= 0) outline(context, picture, id, color, thickness);
   }
 }
 
@@ -156,11 +156,11 @@ function drawText(context, picture, id, x, y, room, hit) {
  * @param {number} id
  * @param {string} color
  * @param {number} thickness
- * @param {number} first  row
- * @param {number} last  row
  */
-function outline(context, picture, id, color, thickness, first, last) {
-  for (let depth = first; depth <= last; depth++) {
+function outline(context, picture, id, color, thickness) {
+  for (let depth = 0; depth < picture.rows.length; depth++) {
+    const y = picture.y(depth) - picture.top;
+    if (y <= -ROW_HEIGHT || y >= picture.height) continue;
     const row = picture.rows[depth];
     const i = row.id.indexOf(id);
     if (i < 0) continue;
@@ -170,7 +170,7 @@ function outline(context, picture, id, color, thickness, first, last) {
     context.beginPath();
     context.roundRect(
       row.x[i] + inset,
-      depth * ROW_HEIGHT - picture.top + inset,
+      y + inset,
       Math.max(1, row.width[i] - 1 - thickness),
       ROW_HEIGHT - thickness,
       3,

@@ -20,6 +20,8 @@ export class GraphView {
     this.tooltip = part('tooltip');
     /** @type {import('./layout.js').Row[]} */
     this.rows = [];
+    /** Whether the root is at the bottom. */
+    this.flames = false;
     this.hovered = -1;
     this.listen();
   }
@@ -35,6 +37,10 @@ export class GraphView {
     this.tooltip.hidden = true;
     this.rows = layoutRows(model.view, model.column, model.zoomed, this.place.clientWidth);
     part('graph-height').style.height = `${this.rows.length * ROW_HEIGHT}px`;
+    // The root is seen first, wherever it is.
+    const flames = model.look.flames;
+    if (flames && !this.flames) this.place.scrollTop = this.place.scrollHeight;
+    this.flames = flames;
     const empty = !(model.view.columns[model.column][0] > 0);
     part('graph-empty').hidden = !empty;
     part('graph-empty').textContent = `Nothing to draw: 0 bytes ${model.chosen.words()}.`;
@@ -47,31 +53,35 @@ export class GraphView {
 
   /** All rows at once, as far as a canvas can go: paper does not scroll. */
   drawForPaper() {
-    this.drawPart(this.place.clientWidth, Math.min(this.rows.length, 500) * ROW_HEIGHT, 0);
+    const height = Math.min(this.rows.length, 500) * ROW_HEIGHT;
+    this.drawPart(this.place.clientWidth, height, 0, this.rows.length * ROW_HEIGHT);
   }
 
   /**
    * @param {number} width
    * @param {number} height
    * @param {number} top
+   * @param {number} [whole]  height of all rows, as `yOf`
    */
-  drawPart(width, height, top) {
-    drawGraph(prepareCanvas(this.canvas, width, height), this.picture(top, height));
+  drawPart(width, height, top, whole) {
+    drawGraph(prepareCanvas(this.canvas, width, height), this.picture(top, height, whole));
   }
 
   /**
    * @param {number} top
    * @param {number} height
+   * @param {number} [whole]  as `yOf`
    * @returns {import('./draw.js').Picture}
    */
-  picture(top, height) {
+  picture(top, height, whole) {
     const { model } = this;
     const { css } = this.app;
     return {
       rows: this.rows,
       zoomDepth: this.zoomDepth(),
+      y: (depth) => this.yOf(depth, whole),
       fill: (id) => model.fill(id),
-      label: (id) => model.nameOf(id),
+      label: (id) => model.labelOf(id),
       remarks: (id) => model.remarks(id),
       matched: model.matched ? (id) => model.isMatched(id) : null,
       hovered: this.hovered,
@@ -106,7 +116,8 @@ export class GraphView {
       // Not written out: the page names no address at all.
       namespace: document.querySelector('svg')?.namespaceURI ?? '',
       fill: (id) => (model.isMatched(id) ? css('--match') : model.fill(id)),
-      label: (id) => model.nameOf(id),
+      y: (depth) => this.yOf(depth, rows.length * ROW_HEIGHT),
+      label: (id) => model.labelOf(id),
       remarks: (id) => model.remarks(id),
       words: (id) => model.sentence(id),
       faded: (id) => callers.has(id) || (model.matched !== null && !model.isMatched(id)),
@@ -126,8 +137,17 @@ export class GraphView {
     const context = prepareCanvas(canvas, width, height);
     context.fillStyle = this.app.css('--panel');
     context.fillRect(0, 0, width, height);
-    drawGraph(context, { ...this.picture(0, height), hovered: -1, selected: -1 });
+    drawGraph(context, { ...this.picture(0, height, this.rows.length * ROW_HEIGHT), hovered: -1, selected: -1 });
     canvas.toBlob(done);
+  }
+
+  /**
+   * Where a row begins.
+   * @param {number} depth
+   * @param {number} [whole]  height of the picture; without it what the page has room for, at least
+   */
+  yOf(depth, whole = Math.max(this.rows.length * ROW_HEIGHT, this.place.clientHeight)) {
+    return this.flames ? whole - (depth + 1) * ROW_HEIGHT : depth * ROW_HEIGHT;
   }
 
   zoomDepth() {
@@ -136,7 +156,8 @@ export class GraphView {
 
   /** Scrolls to the zoomed frame, with some of its callers. */
   toZoomed() {
-    this.place.scrollTop = Math.max(0, (this.zoomDepth() - 3) * ROW_HEIGHT);
+    const y = this.yOf(this.zoomDepth());
+    this.place.scrollTop = this.flames ? y + 4 * ROW_HEIGHT - this.place.clientHeight : Math.max(0, y - 3 * ROW_HEIGHT);
   }
 
   /**
@@ -145,7 +166,8 @@ export class GraphView {
    */
   under(event) {
     const box = this.place.getBoundingClientRect();
-    const depth = Math.floor((event.clientY - box.top - this.place.clientTop + this.place.scrollTop) / ROW_HEIGHT);
+    const y = event.clientY - box.top - this.place.clientTop + this.place.scrollTop;
+    const depth = this.flames ? Math.floor((this.yOf(0) + ROW_HEIGHT - y) / ROW_HEIGHT) : Math.floor(y / ROW_HEIGHT);
     const at = indexAt(this.rows[depth], event.clientX - box.left - this.place.clientLeft);
     return at < 0 ? -1 : this.rows[depth].id[at];
   }
@@ -184,7 +206,8 @@ export class GraphView {
   /** @param {string} key @returns {boolean} whether it meant something */
   key(key) {
     const { app, model } = this;
-    const way = /** @type {const} */ ({ ArrowUp: 'up', ArrowDown: 'down', ArrowLeft: 'left', ArrowRight: 'right' })[key];
+    const [up, down] = this.flames ? /** @type {const} */ (['down', 'up']) : /** @type {const} */ (['up', 'down']);
+    const way = /** @type {const} */ ({ ArrowUp: up, ArrowDown: down, ArrowLeft: 'left', ArrowRight: 'right' })[key];
     if (way) app.select(app.selected < 0 ? model.zoomed : neighbour(this.rows, model.view, app.selected, way));
     else if ((key === 'Enter' || key === ' ') && app.selected >= 0) app.zoom(app.selected);
     else return false;
@@ -205,7 +228,7 @@ export class GraphView {
     this.hovered = -1;
     const place = placeOf(this.rows, this.model.view, id);
     if (!place) return;
-    const y = place.depth * ROW_HEIGHT;
+    const y = this.yOf(place.depth);
     const { scrollTop, clientHeight } = this.place;
     if (y < scrollTop) this.place.scrollTop = y;
     else if (y + ROW_HEIGHT > scrollTop + clientHeight) this.place.scrollTop = y + ROW_HEIGHT - clientHeight;

@@ -34,6 +34,7 @@ import { temporaryPhrase } from './words.js';
 /** The options that are on or off: part of the page, part of the look. */
 const OPTIONS = /** @type {const} */ ([
   ['by-line', 'byLine'], ['imports', 'imports'], ['interpreter', 'interpreter'], ['only-project', 'onlyProject'], ['merge-recursion', 'mergeRecursion'],
+  ['by-source', 'bySource'], ['flames', 'flames'],
 ]);
 
 /** A page that cannot be shown says why, instead of staying empty. @param {unknown} error */
@@ -140,6 +141,10 @@ export class Application {
     // Another tree has other paths: keep the zoom as far as the path still leads, but not when turned over.
     if ((look.view === 'inverted') !== (before.view === 'inverted')) look.zoom = [];
     this.show(look);
+    // Heard, not seen: what is shown now.
+    if (look.view !== before.view || look.metric !== before.metric || look.unit !== before.unit) {
+      this.say(`${part('view-choice').querySelector('[aria-checked="true"]')?.textContent}: ${this.model.headline().number} ${this.model.headline().words}`);
+    }
     if (look.zoom.length > 0) look.zoom = pathOf(this.model.view, this.model.zoomed);
     const address = toAddress(look, this.first);
     if (step && address !== toAddress(this.addressed(), this.first)) this.steps += 1;
@@ -397,6 +402,7 @@ export class Application {
       case '/': this.searchBox.focus(); this.searchBox.select(); return true;
       case 'Escape': this.back(); return true;
       case '0': this.go({ zoom: [] }); return true;
+      case 'r': case 'R': this.go({ flames: !this.model.look.flames }); return true;
       case 'i': case 'I': this.toggle('inverted'); return true;
       case 't': case 'T': this.toggle('table'); return true;
       case 'o': case 'O': this.toggle('tree'); return true;

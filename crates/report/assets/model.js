@@ -271,6 +271,11 @@ export class Model {
     return frame < 0 ? 'all' : this.frames.name[frame];
   }
 
+  /** What stands in the rectangle of a node. @param {number} id */
+  labelOf(id) {
+    return (this.look.bySource && this.sourceOf(this.view.frame[id])) || this.nameOf(id);
+  }
+
   /** @param {number} id */
   placeOf(id) {
     const frame = this.view.frame[id];

@@ -7,6 +7,7 @@ import { ROW_HEIGHT } from './layout.js';
  * @typedef {object} SvgPicture
  * @property {import('./layout.js').Row[]} rows
  * @property {number} width  in pixels
+ * @property {(depth: number) => number} y  of a row
  * @property {string} title
  * @property {string} namespace  of SVG
  * @property {(id: number) => string} fill
@@ -38,7 +39,7 @@ export function toSvg(picture) {
     `<text x="${SVG_PAD}" y="20" font-size="13" fill="${escaped(style.ink)}">${escaped(title)}</text>`,
   ];
   rows.forEach((row, depth) => {
-    const y = SVG_HEAD + depth * ROW_HEIGHT;
+    const y = SVG_HEAD + picture.y(depth);
     row.id.forEach((id, i) => parts.push(rectangle(picture, id, row.x[i], y, row.width[i])));
   });
   parts.push('</svg>', '');

@@ -124,7 +124,7 @@ export class TableView {
       column('own', 'Itself', 'number', itself),
       column(`own-${second}`, model.difference ? 'Change' : 'Share', 'number share', itself),
       column('own-counts', counts, 'number counts', itself),
-      column('total', 'With callees', 'number', all),
+      column('total', 'With callees', 'number all', all),
       column(`total-${second}`, model.difference ? 'Change' : 'Share', 'number share', all),
       column('total-counts', counts, 'number counts', all),
     ];
