@@ -105,13 +105,21 @@ export class LineTree {
     this.own = [];
     /** The last answer, for as long as it holds. @type {{own: Columns, of: number, column: number, about: About} | null} */
     this.last = null;
+    /** Likewise. @type {{own: Columns, by: string, rows: {frame: number, own: number[], total: number[]}[]} | null} */
+    this.lastRows = null;
   }
 
+  /** @returns {{tree: CallTree, own: Columns, functions: Int32Array, model: Model}} what holds now */
   fresh() {
     const { model } = this;
     if (this.madeFor === model.own) return this;
     this.madeFor = model.own;
-    this.tree = mergeNodes(model.page.nodes, sameFrames(model.frames, true), hiddenFrames(model.frames, model.look));
+    if (model.look.byLine && !model.look.mergeRecursion) {
+      // That is the tree that is shown.
+      [this.tree, this.own] = [model.tree, model.own];
+      return this;
+    }
+    this.tree = mergeNodes(model.page.nodes, this.groups('line'), hiddenFrames(model.frames, model.look));
     this.own = model.ownOf(this.tree);
     return this;
   }
@@ -150,7 +158,11 @@ export class LineTree {
    */
   rows(by) {
     const { tree, own } = this.fresh();
-    return frameTotals(tree, own, totalColumns(tree, own), this.groups(by)).filter(({ total }) => total.some((value) => value > 0));
+    if (this.lastRows?.own !== own || this.lastRows.by !== by) {
+      const rows = frameTotals(tree, own, totalColumns(tree, own), this.groups(by)).filter(({ total }) => total.some((value) => value > 0));
+      this.lastRows = { own, by, rows };
+    }
+    return this.lastRows.rows;
   }
 
   /**

@@ -49,8 +49,8 @@ export class Model {
     this.own = this.ownOf(this.tree);
     this.column = widthColumn(this.own, BYTES);
     /** The view with every small frame by itself. @type {import('./views.js').View} */
-    this.base = topDown(this.tree, this.own);
-    this.view = this.makeView();
+    this.base = this.makeBase();
+    this.view = smallerTogether(this.base, this.column, 0);
     this.lines = new LineTree(this);
   }
 
@@ -68,18 +68,21 @@ export class Model {
     const last = this.chosen;
     this.chosen = new Selection(this.page, look, last);
     const amounts = last.metric !== this.chosen.metric || last.pass !== this.chosen.pass;
-    const others = frames || pruned || amounts || (look.view === 'inverted') !== (before.view === 'inverted');
+    // Where small frames are put together there will be nodes more.
+    const grows = look.least > 0 !== before.least > 0;
+    const others = frames || grows || amounts || (look.view === 'inverted') !== (before.view === 'inverted');
     if (others) {
       if (frames) this.tree = this.makeTree();
       if (frames || amounts) this.own = this.ownOf(this.tree);
       this.grown = null;
     }
     this.column = widthColumn(this.own, look.unit === 'bytes' ? BYTES : COUNTS);
-    if (others) this.view = this.makeView();
+    if (others) this.base = this.makeBase();
+    if (others || pruned) this.view = smallerTogether(this.base, this.column, look.least / 100);
     if (frames || look.search !== before.search) this.search(look.search);
     // A link leads to a frame even if it is too small to be shown by itself.
     this.zoomed = nodeAt(this.base, look.zoom);
-    return others;
+    return others || pruned;
   }
 
   /** What is shown, in all cells. */
@@ -115,9 +118,8 @@ export class Model {
     return ownColumns(tree, this.page.cells, this.metric, this.chosen.pass);
   }
 
-  makeView() {
-    this.base = this.turned ? inverted(this.tree, this.own) : topDown(this.tree, this.own);
-    return smallerTogether(this.base, this.column, this.look.least / 100);
+  makeBase() {
+    return this.turned ? inverted(this.tree, this.own) : topDown(this.tree, this.own, this.look.least > 0);
   }
 
   /** @param {string} text */

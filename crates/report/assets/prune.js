@@ -3,6 +3,7 @@
 // own values of all nodes together stay the same. Pure.
 
 import { INTERPRETER } from './data.js';
+import { nodeTable } from './calls.js';
 import { remembered } from './views.js';
 
 /**
@@ -61,22 +62,15 @@ export function mergeRecursion(tree) {
   // Most frames have one node only: they need not be looked for on the path.
   const nodes = new Int32Array(frames);
   for (let i = 1; i < size; i++) nodes[tree.frame[i]] += 1;
-  /** @type {Map<number, number>} */
-  const children = new Map();
+  const nodeOf = nodeTable(size, parent, frame);
   for (let i = 1; i < size; i++) {
     const f = tree.frame[i];
     const above = to[tree.parent[i]];
     let node = nodes[f] > 1 ? above : 0;
     while (node > 0 && frame[node] !== f) node = parent[node];
     if (node === 0) {
-      const key = above * frames + f;
-      node = children.get(key) ?? 0;
-      if (node === 0) {
-        node = made++;
-        parent[node] = above;
-        frame[node] = f;
-        children.set(key, node);
-      }
+      node = nodeOf(above, f, made);
+      if (node === made) made += 1;
     }
     to[i] = node;
   }

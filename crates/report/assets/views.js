@@ -17,20 +17,22 @@ import { childLists, totalColumns } from './calls.js';
  * Callers above, what they called below.
  * @param {CallTree} tree
  * @param {Columns} own
+ * @param {boolean} [grows]  whether nodes will be added, for which it must be copied
  * @returns {View}
  */
-export function topDown(tree, own) {
+export function topDown(tree, own, grows = false) {
+  const totals = totalColumns(tree, own);
   // Plain arrays can grow.
-  const columns = totalColumns(tree, own).map((column) => Array.from(column));
-  const parent = Array.from(tree.parent);
-  const frame = Array.from(tree.frame);
+  const columns = grows ? totals.map((column) => Array.from(column)) : totals;
+  const parent = grows ? Array.from(tree.parent) : tree.parent;
+  const frame = grows ? Array.from(tree.frame) : tree.frame;
   const { start, list } = childLists(tree);
   return {
     parent,
     frame,
     columns,
     children: remembered((id, column) => widestFirst(list.slice(start[id], start[id + 1]), columns[column])),
-    add: (above, f, values) => addNode({ parent, frame, columns }, above, f, values),
+    add: (above, f, values) => addNode(/** @type {any} */ ({ parent, frame, columns }), above, f, values),
   };
 }
 
@@ -55,31 +57,51 @@ export function inverted(tree, own) {
   const holders = Int32Array.from({ length: tree.size }, (_, i) => i).filter((i) => i > 0 && own.some((c) => c[i] !== 0));
   closed[0] = { holder: holders, next: holders };
 
+  let frames = 0;
+  for (let i = 1; i < tree.size; i++) frames = Math.max(frames, tree.frame[i] + 1);
+  /** For each frame the place of its group while a node is opened, counted from 1; else 0. */
+  const groupOf = new Int32Array(frames);
+
   /** @param {number} id */
   function open(id) {
     const here = closed[id];
     if (!here) return below[id] ?? new Int32Array(0);
     closed[id] = null;
-    /** @type {Map<number, number[]>} positions in `here`, by frame */
-    const groups = new Map();
+    // Counted first, so that each group is as long as it needs to be: at the root all of the tree is gone through.
+    /** @type {number[]} */
+    const groupFrames = [];
+    /** @type {number[]} */
+    const counts = [];
     for (let i = 0; i < here.next.length; i++) {
       if (here.next[i] === 0) continue;
       const f = tree.frame[here.next[i]];
-      const group = groups.get(f);
-      if (group) group.push(i);
-      else groups.set(f, [i]);
+      if (groupOf[f] === 0) {
+        groupOf[f] = groupFrames.push(f);
+        counts.push(0);
+      }
+      counts[groupOf[f] - 1] += 1;
     }
-    const made = new Int32Array(groups.size);
-    let m = 0;
-    for (const [f, positions] of groups) {
-      const child = parent.length;
+    const made = new Int32Array(groupFrames.length);
+    const groups = groupFrames.map((f, g) => {
+      made[g] = parent.length;
       parent.push(id);
       frame.push(f);
-      const holder = Int32Array.from(positions, (p) => here.holder[p]);
-      columns.forEach((column, c) => column.push(sum(holder, own[c])));
-      closed[child] = { holder, next: Int32Array.from(positions, (p) => tree.parent[here.next[p]]) };
-      made[m++] = child;
+      columns.forEach((column) => column.push(0));
+      return { holder: new Int32Array(counts[g]), next: new Int32Array(counts[g]) };
+    });
+    counts.fill(0);
+    for (let i = 0; i < here.next.length; i++) {
+      if (here.next[i] === 0) continue;
+      const g = groupOf[tree.frame[here.next[i]]] - 1;
+      const at = counts[g]++;
+      groups[g].holder[at] = here.holder[i];
+      groups[g].next[at] = tree.parent[here.next[i]];
+      for (let c = 0; c < columns.length; c++) columns[c][made[g]] += own[c][here.holder[i]];
     }
+    groups.forEach((group, g) => {
+      closed[made[g]] = group;
+      groupOf[groupFrames[g]] = 0;
+    });
     below[id] = made;
     return made;
   }
