@@ -4,7 +4,7 @@
 
 import { INTERPRETER, KINDS } from './data.js';
 import { BEFORE, BYTES, COUNTS, change, widthColumn } from './calls.js';
-import { mergeNodes, ownColumns, sameFrames } from './calls.js';
+import { frameTotals, mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
 import { matchFrames, matchTotals, matcher } from './calls.js';
 import { inverted, nodeAt, topDown } from './views.js';
 import { Selection } from './selection.js';

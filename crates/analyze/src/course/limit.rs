@@ -40,8 +40,8 @@ impl Course {
         let mut now = Vec::with_capacity(parts + 1);
         let mut begins = Vec::new();
         let mut highest: Vec<usize> = Vec::new();
-        for part in 0..parts {
-            if keep[part] {
+        for (part, begins_here) in keep[..parts].iter().enumerate() {
+            if *begins_here {
                 begins.push(part);
                 highest.push(part);
             }
