@@ -6,6 +6,7 @@
   python3 bench/run.py startup pairs depth threads pressure reports
   python3 bench/run.py native python-native unwind symbols     whole native stacks
   python3 bench/run.py answers                     questions asked of captures, beside memray
+  python3 bench/run.py page                        the page in a browser, beside memray's: about six minutes
   python3 bench/run.py memory                      recorder, shim and reports at their bounds
   python3 bench/run.py --show FILE                 the tables of stored results
 
@@ -23,6 +24,7 @@ import sys
 import answers
 import memory
 import native_parts
+import page
 import tables
 from environment import HERE, Environment
 from measure import become_subreaper, measure
@@ -163,7 +165,7 @@ def run_answers(environment, args):
 PARTS = {"python": run_python, "startup": run_startup, "pairs": run_pairs, "depth": run_depth,
          "threads": run_threads, "pressure": run_pressure, "reports": run_reports, "native": native_parts.run_native,
          "python-native": run_python_native, "unwind": native_parts.run_unwind, "symbols": native_parts.run_symbols,
-         "memory": memory.run_memory, "answers": run_answers}
+         "memory": memory.run_memory, "answers": run_answers, "page": page.run_page}
 
 
 def choose(known):

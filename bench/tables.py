@@ -46,6 +46,8 @@ def show(results):
         memory_table(results["memory"])
     if results.get("answers"):
         answers_table(results["answers"])
+    if results.get("page"):
+        page_tables(results["page"])
 
 
 def row(cells):
@@ -199,6 +201,36 @@ def answers_table(runs):
             row([capture, text(mine[0]["events"], 0), question, text(median(ours, "wall_s"), 3),
                  text(median(theirs, "wall_s"), 3), text(ratio(ours, theirs, "wall_s"), 3), rss_text(ours),
                  rss_text(theirs) if theirs else "–"])
+
+
+def some_median(runs, key):
+    """Of the runs that have it: a page need not have everything."""
+    values = [run[key] for run in runs if run.get(key) is not None]
+    return statistics.median(values) if values else None
+
+
+def page_tables(runs):
+    made, opened = ([run for run in runs if run["phase"] == phase] for phase in ("made", "read"))
+    head("A report as a page: making it", ["stacks", "report", "wall s", "peak RSS MB", "page MB", "without its data KB"])
+    for stacks in names(made, "stacks"):
+        for tool in names(made, "tool"):
+            mine = select(made, stacks, tool, "stacks")
+            if mine:
+                weight, bare = some_median(mine, "page_bytes"), some_median(mine, "without_data_bytes")
+                row([text(stacks, 0), tool, text(median(mine, "wall_s"), 2), rss_text(mine), text(weight and weight / 1e6, 2),
+                     text(bare and bare / 1e3, 0)])
+    if not opened:
+        return
+    columns = {"painted": "first paint", "opened": "graph", "zoom": "zoom", "zoomed": "zoomed", "search": "search",
+               "invert": "inverted", "table": "table", "instant": "instant", "window": "window"}
+    head("Reading it in headless Chromium: ms", ["stacks", "page", *columns.values(), "JS heap MB", "process MB", "times"])
+    for stacks in names(opened, "stacks"):
+        for tool in names(opened, "tool"):
+            mine = select(opened, stacks, tool, "stacks")
+            if mine:
+                heap, whole = some_median(mine, "heap_bytes"), some_median(mine, "process_bytes")
+                row([text(stacks, 0), tool, *(text(some_median(mine, key), 0) for key in columns),
+                     text(heap and heap / 1e6, 1), text(whole and whole / 1e6, 0), text(len(mine), 0)])
 
 
 def native_tables(runs):
