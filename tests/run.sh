@@ -102,12 +102,24 @@ test_page() {
     say "the page in a browser"
     "$target/debug/heaptide" run -q -f -o "$cache/inventory.bin" -- python3 examples/inventory.py > /dev/null
     "$target/debug/heaptide" flamegraph -f -o "$cache/inventory.html" "$cache/inventory.bin"
-    (cd tests/page && CHROMIUM=$(command -v chromium) PAGE="$cache/inventory.html" node --test types.test.js browser.test.js views.browser.test.js)
+    CHROMIUM=$(command -v chromium)
+    export CHROMIUM
+    (cd tests/page && PAGE="$cache/inventory.html" node --test types.test.js browser.test.js views.browser.test.js)
+    say "damaged pages"
+    (cd tests/page && PAGE="$cache/inventory.html" node --test damaged.test.js)
     say "hostile names in a browser"
     "$target/debug/heaptide" run -q -f -o "$cache/hostile.bin" -- python3 fixtures/hostile/hostile_names.py '</script><script>alert(9)</script>' "$(printf 'txt.\342\200\256gpj')"
     "$target/debug/heaptide" flamegraph -f -o "$cache/hostile.html" "$cache/hostile.bin"
     "$target/debug/heaptide" diff --html -f -o "$cache/hostile-diff.html" "$cache/inventory.bin" "$cache/hostile.bin"
-    (cd tests/page && CHROMIUM=$(command -v chromium) PAGES="$cache/hostile.html:$cache/hostile-diff.html" node --test hostile.test.js)
+    (cd tests/page && PAGES="$cache/hostile.html:$cache/hostile-diff.html" node --test hostile.test.js)
+    say "the page by the rules of accessibility"
+    (cd tests/page && PAGES="$cache/inventory.html:$cache/hostile-diff.html" node --test accessibility.test.js)
+    say "a page of 100 000 stacks"
+    heaptide=$(realpath "$target/debug/heaptide")
+    stacks=$(realpath bench/workloads/stacks.py)
+    (cd "$cache" && "$heaptide" run -q -f -o stacks.bin -- python3 "$stacks" 100000 > /dev/null &&
+        "$heaptide" flamegraph -f -o stacks.html stacks.bin)
+    (cd tests/page && PAGE="$cache/stacks.html" node --test scale.test.js)
 }
 
 # The two sides of a ring, in a model that tries out every interleaving.

@@ -18,10 +18,10 @@ export const useBrowser = (skip) => {
   after(() => browser?.close());
 };
 
-/** A new page, with what it will have said on the console ({ type, text }), its errors and dialogs (texts), the addresses
+/** A new page of a context with these options, with what it will have said on the console ({ type, text }), its errors and dialogs (texts), the addresses
  * that it asks for, and those that it is refused ({ url, why }). */
-export const newPage = async () => {
-  const page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+export const newPage = async (options = {}) => {
+  const page = await browser.newPage({ viewport: { width: 1200, height: 800 }, ...options });
   const account = { page, said: [], faults: [], requests: [], failures: [] };
   page.on('console', (message) => account.said.push({ type: message.type(), text: message.text() }));
   page.on('pageerror', (error) => account.faults.push(error.message));

@@ -75,7 +75,7 @@ export function readPage(text) {
   const marks = readMarks(raw.marks);
   const metrics = array(raw.metrics, 'metrics').map((m) => readMetric(m, cells.length));
   check(metrics.length > 0, 'there is no metric');
-  check(raw.default_metric >= 0 && raw.default_metric < metrics.length, 'the default metric is not there');
+  check(Number.isInteger(raw.default_metric) && raw.default_metric in metrics, 'the default metric is not there');
   check(typeof raw.inverted === 'boolean', '"inverted" is missing');
   check(raw.temporary_within >= 0, '"temporary_within" is missing');
   const seconds = Float64Array.from(numbers(raw.timeline?.seconds, 'timeline.seconds'));
