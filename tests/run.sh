@@ -94,7 +94,7 @@ make_peers() {
 test_page() {
     command -v node > /dev/null || { echo "no node: the page is not tested"; return 0; }
     say "the page without a browser"
-    (cd tests/page && node --test layout.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js)
+    (cd tests/page && node --test layout.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js tabs.test.js)
     if ! command -v chromium > /dev/null || ! (cd tests/page && npm ci --silent --no-audit --no-fund); then
         echo "no chromium or no playwright-core: the page is not tested in a browser"
         return 0
@@ -107,8 +107,14 @@ test_page() {
     (cd tests/page && PAGE="$cache/inventory.html" node --test types.test.js browser.test.js views.browser.test.js)
     say "damaged pages"
     (cd tests/page && PAGE="$cache/inventory.html" node --test damaged.test.js)
+    say "leaks and types in a browser"
+    "$target/debug/heaptide" run -q -f -o "$cache/leaks.bin" -- python3 fixtures/leaks/leak_dict.py
+    "$target/debug/heaptide" leaks --html -f -o "$cache/leaks.html" "$cache/leaks.bin"
+    "$target/debug/heaptide" run -q -f --census 100ms --python-allocators -o "$cache/types.bin" -- python3 fixtures/programs/census_growth.py 0.3
+    "$target/debug/heaptide" flamegraph -f -o "$cache/types.html" "$cache/types.bin"
+    (cd tests/page && LEAKS="$cache/leaks.html" TYPES="$cache/types.html" node --test tabs.browser.test.js)
     say "hostile names in a browser"
-    "$target/debug/heaptide" run -q -f -o "$cache/hostile.bin" -- python3 fixtures/hostile/hostile_names.py '</script><script>alert(9)</script>' "$(printf 'txt.\342\200\256gpj')"
+    "$target/debug/heaptide" run -q -f --census exit -o "$cache/hostile.bin" -- python3 fixtures/hostile/hostile_names.py '</script><script>alert(9)</script>' "$(printf 'txt.\342\200\256gpj')"
     "$target/debug/heaptide" flamegraph -f -o "$cache/hostile.html" "$cache/hostile.bin"
     "$target/debug/heaptide" diff --html -f -o "$cache/hostile-diff.html" "$cache/inventory.bin" "$cache/hostile.bin"
     (cd tests/page && PAGES="$cache/hostile.html:$cache/hostile-diff.html" node --test hostile.test.js)

@@ -2,11 +2,13 @@
 
 use crate::exit::{self, CliError};
 use crate::input::{Bar, Input, capture_error};
+use crate::leaks;
 use crate::output::{OutputArgs, beside};
 use crate::selection::{Selection, profile};
 use heaptide_analyze::course::Course;
 use heaptide_analyze::instants::Span;
 use heaptide_analyze::profile::{Metric, Profile};
+use heaptide_analyze::suppressions::Suppressions;
 use heaptide_report::{Context, folded, html, page, svg};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +27,8 @@ pub struct Args {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Html)]
     format: Format,
-    /// Only what the capture has at hand: opens at once however long the run was, but no instant can be chosen in the page
+    /// Only what the capture has at hand: opens at once however long the run was, but no instant can be chosen in the page,
+    /// and leaks have no verdicts
     #[arg(long)]
     quick: bool,
     /// Begin at the allocations and show their callers below. The page only opens so and can be turned at any time
@@ -66,10 +69,22 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         _ => None,
     };
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
+    // Leaks are those of the whole run; `leaks --html` has others.
+    let leaks = match (args.format, profile.span) {
+        (Format::Html, Span::Whole) => {
+            let suppressions = Suppressions::builtin();
+            let newest = (!args.quick).then_some(leaks::NEWEST);
+            let found = leaks::judged(path, &input, &profile, &suppressions, newest)?;
+            Some(page::leaks_section(&input.capture, &profile, &found, &suppressions, leaks::NEWEST))
+        }
+        _ => None,
+    };
     let mut course = course;
     output.write(|out, _| match args.format {
         Format::Html => {
+            let types = page::types_section(&context);
             let page = page::of_profile(&context, &profile, course.take(), metric, within);
+            let page = html::FlamePage { leaks, types, ..page };
             // The page has it all; with millions of stacks both would be hundreds of MiB.
             drop(profile);
             html::write(&html::FlamePage { inverted: args.inverted, ..page }, out)

@@ -1,18 +1,18 @@
 //! `heaptide leaks`: what was live at the end, and a gate for automatic tests.
 
 use crate::exit::{self, CliError};
-use crate::input::{Bar, capture_error, shown};
-use crate::output::OutputArgs;
-use crate::selection::{SourceArgs, opened};
+use crate::input::{Bar, Input, capture_error, shown};
+use crate::output::{OutputArgs, beside};
+use crate::selection::{SourceArgs, profile};
 use crate::span::SpanArgs;
 use crate::threshold::parse_size;
 use heaptide_analyze::leaks::{Judging, Leaks, Origin};
-use heaptide_analyze::profile;
+use heaptide_analyze::profile::{self, Metric, Profile};
 use heaptide_analyze::suppressions::Suppressions;
 use heaptide_format::capture::summary::Amount;
 use heaptide_report::units::{count, size};
-use heaptide_report::{Context, leaks};
-use std::path::PathBuf;
+use heaptide_report::{Context, html, leaks, page};
+use std::path::{Path, PathBuf};
 
 /// List what was live at the end and what grows: the program's own, apart from what imports and the interpreter leave
 #[derive(clap::Args, Debug)]
@@ -23,6 +23,7 @@ Examples:
   heaptide leaks --all --limit 0 --json run.bin
   heaptide leaks --from mark:warm --to mark:done run.bin
   heaptide leaks --suppressions known.txt run.bin
+  heaptide leaks --html run.bin                  writes run.leaks.html
 
 A size is a number with B, kB, MB, GB (by 1000), KiB, MiB, GiB or K, M, G (by 1024).")]
 pub struct Args {
@@ -57,6 +58,9 @@ pub struct Args {
     span: SpanArgs,
     #[command(flatten)]
     sources: SourceArgs,
+    /// Write the interactive page, which opens with the leaks: all of them, with the growth of each
+    #[arg(long, conflicts_with_all = ["json", "all", "limit"])]
+    html: bool,
     /// Write JSON, see docs/reports.md
     #[arg(long)]
     json: bool,
@@ -83,6 +87,29 @@ fn suppressions(args: &Args) -> Result<Suppressions, CliError> {
     Ok(suppressions)
 }
 
+/// The share of the run whose newest allocations say nothing about growth, unless another is asked for.
+pub const NEWEST: f64 = 0.1;
+
+/// What was left of a profile, judged if that was asked for and the capture has the events to judge by. Only here is a replay for
+/// verdicts started.
+pub fn judged(
+    path: &Path,
+    input: &Input,
+    profile: &Profile,
+    suppressions: &Suppressions,
+    newest: Option<f64>,
+) -> Result<Leaks, CliError> {
+    let mut found = Leaks::of(profile, suppressions);
+    if let Some(newest) = newest.filter(|_| !input.capture.run.aggregate) {
+        let mut bar = Bar::default();
+        let judging = Judging { span: profile.span, newest };
+        let judged = found.judge(&input.capture, profile, judging, &mut |progress| bar.show(progress));
+        bar.clear();
+        judged.map_err(|error| capture_error(path, &error))?;
+    }
+    Ok(found)
+}
+
 /// Writes the list, then decides.
 pub fn execute(args: &Args) -> Result<u8, CliError> {
     let path = &args.capture;
@@ -90,23 +117,27 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     let (sources, symbols) = (args.sources.wanted(), Some(&symbols));
     let options = profile::Options { pid: args.pid, sources, symbols, ..profile::Options::default() };
     let suppressions = suppressions(args)?;
-    let (output, mut input, profile) = opened(path, &args.output, Some(&args.span), &options)?;
+    let output = match args.html {
+        true => args.output.or_file(beside(path, "leaks.html"), &[path])?,
+        false => args.output.or_stdout(&[path])?,
+    };
+    let mut input = Input::open(path)?;
+    let profile = profile(path, &input, Some(&args.span), &options)?;
     input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.pid);
-    let mut found = Leaks::of(&profile, &suppressions);
-    // Without events there is nothing to judge by.
-    if !args.no_verdicts && !input.capture.run.aggregate {
-        let mut bar = Bar::default();
-        let judging = Judging { span: profile.span, newest: args.ignore_newest };
-        let judged = found.judge(&input.capture, &profile, judging, &mut |progress| bar.show(progress));
-        bar.clear();
-        judged.map_err(|error| capture_error(path, &error))?;
-    }
+    let newest = (!args.no_verdicts).then_some(args.ignore_newest);
+    let found = judged(path, &input, &profile, &suppressions, newest)?;
     let limit = (args.limit > 0).then_some(args.limit);
     let options = leaks::Options { limit, all: args.all, newest: args.ignore_newest };
-    output.write(|out, style| match args.json {
-        true => leaks::write_json(&context, &profile, &found, &suppressions, &options, out),
-        false => leaks::write_text(&context, &profile, &found, &options, style, out),
+    output.write(|out, style| match (args.html, args.json) {
+        (true, _) => {
+            let page = page::of_profile(&context, &profile, None, Metric::Leaked, 1);
+            let section = page::leaks_section(context.capture, &profile, &found, &suppressions, args.ignore_newest);
+            let types = page::types_section(&context);
+            html::write(&html::FlamePage { leaks: Some(section), types, first_view: Some("leaks"), ..page }, out)
+        }
+        (_, true) => leaks::write_json(&context, &profile, &found, &suppressions, &options, out),
+        _ => leaks::write_text(&context, &profile, &found, &options, style, out),
     })?;
     // What is suppressed is nobody's.
     let left: Amount = match args.all {

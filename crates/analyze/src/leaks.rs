@@ -131,6 +131,8 @@ pub struct Judged {
     pub bytes_per_1000_events: f64,
     /// What of it was cyclic garbage: nobody held it, the interpreter's last collection released it.
     pub garbage: Amount,
+    /// Most bytes that it had at once, at any moment of the time looked at.
+    pub highest: u64,
     /// The least live bytes in each part of the run ([`crate::histories::INTERVALS`] to its very end), until the last program
     /// ended.
     pub curve: Vec<u64>,
@@ -248,6 +250,7 @@ impl Leaks {
                 garbage: history.garbage,
                 bytes_per_second,
                 bytes_per_1000_events: bytes_per_second * seconds_of_run / events * 1000.0,
+                highest: history.intervals[..parts].iter().map(|interval| interval.most).max().unwrap_or(0),
                 curve: history.intervals[..parts].iter().map(|interval| interval.least).collect(),
             });
         }

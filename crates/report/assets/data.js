@@ -2,6 +2,9 @@
 // The data contract of the page: the text written by html/data.rs → JSON → typed columns.
 // Everything is checked here, so that nothing after it needs to doubt an index. Pure.
 
+import { array, check } from './checks.js';
+import { readLeaks } from './data_leaks.js';
+import { readTypes } from './data_types.js';
 import { visible } from './words.js';
 
 /** The version of the data this script reads; the same number is in html/data.rs. */
@@ -26,8 +29,10 @@ export const INTERPRETER = 3;
  * @typedef {{title: string, facts: [string, string][], warnings: string[], frames: Frames, nodes: Nodes, cells: Cells,
  *   processes: Processes, threads: Threads, allocators: string[], metrics: Metric[], course: import('./course.js').Course | null,
  *   defaultMetric: number, inverted: boolean, temporaryWithin: number, timeline: Timeline,
- *   marks: {seconds: number[], name: string[]}, censuses: number[], startedUnix: number, peakAt: number | null}} Page
- *   inverted: how it opens; temporaryWithin: most other allocations before the release; startedUnix: seconds, 0: not known
+ *   marks: {seconds: number[], name: string[]}, censuses: number[], startedUnix: number, peakAt: number | null,
+ *   leaks: import('./data_leaks.js').Leaks | null, types: import('./data_types.js').TypesOf[], firstView: string}} Page
+ *   inverted: how it opens; temporaryWithin: most other allocations before the release; startedUnix: seconds, 0: not known;
+ *   firstView: another than the call tree that it opens with, "": none
  */
 
 /**
@@ -79,6 +84,9 @@ export function readPage(text) {
   check(typeof raw.inverted === 'boolean', '"inverted" is missing');
   check(raw.temporary_within >= 0, '"temporary_within" is missing');
   const seconds = Float64Array.from(numbers(raw.timeline?.seconds, 'timeline.seconds'));
+  const leaks = readLeaks(raw.leaks, nodes.length);
+  const types = readTypes(raw.types);
+  const firstView = raw.view === 'leaks' && leaks ? 'leaks' : raw.view === 'types' && types.length > 0 ? 'types' : '';
   return {
     title: visible(String(raw.title)),
     facts: array(raw.facts, 'facts').map(([label, value]) => [visible(String(label)), visible(String(value))]),
@@ -104,6 +112,9 @@ export function readPage(text) {
     censuses: numbers(raw.censuses, 'censuses'),
     startedUnix: Number(raw.started_unix) || 0,
     peakAt: typeof raw.peak_at_seconds === 'number' ? raw.peak_at_seconds : null,
+    leaks,
+    types,
+    firstView,
   };
 }
 
@@ -306,24 +317,4 @@ function numbers(value, name, length) {
   const all = array(value, name, length);
   for (const number of all) check(Number.isFinite(number), `"${name}" holds what is no number`);
   return all;
-}
-
-/**
- * @param {any} value
- * @param {string} name  for the message
- * @param {number} [length]  wanted
- * @returns {any[]}
- */
-function array(value, name, length) {
-  check(Array.isArray(value), `"${name}" is missing`);
-  check(length === undefined || value.length === length, `"${name}" has ${value.length} values instead of ${length}`);
-  return value;
-}
-
-/**
- * @param {boolean} holds
- * @param {string} otherwise
- */
-function check(holds, otherwise) {
-  if (!holds) throw new Error(`The data of this page are damaged: ${otherwise}.`);
 }

@@ -12,6 +12,8 @@ import { GraphView } from './graph.js';
 import { TableView } from './table.js';
 import { TreeView } from './tree.js';
 import { Downloads } from './download.js';
+import { LeaksView } from './leaks_view.js';
+import { TypesView } from './types_view.js';
 import { TimeBar } from './timebar.js';
 import { Filters } from './filters.js';
 import { metricKeys } from './selection.js';
@@ -29,6 +31,9 @@ import { temporaryPhrase } from './words.js';
  * @property {() => import('./records.js').Records} [records]  what is displayed, to be saved or copied
  * @property {(id: number) => void} [reveal]  brings a selected node into sight
  * @property {(id: number) => void} [goTo]  likewise, zooming or opening as needed
+ * @property {() => {number: string, words: string}} [headline]  what stands at the top, if not the model's total
+ * @property {() => string} [searchResult]  what the search found, if it does not search the graph
+ * @property {string} [hint]  what stands at the foot, if no frames are selected here
  */
 
 /** The options that are on or off: part of the page, part of the look. */
@@ -73,6 +78,8 @@ export class Application {
     this.filters = new Filters(this);
     /** By `Look.view`. @type {Record<string, PageView>} */
     this.views = { calls: this.graph, inverted: this.graph, tree: new TreeView(this), table: new TableView(this) };
+    if (model.page.leaks) this.views.leaks = new LeaksView(this, model.page.leaks);
+    if (model.page.types.length > 0) this.views.types = new TypesView(this, model.page.types);
   }
 
   start() {
@@ -250,6 +257,10 @@ export class Application {
       [{ value: 'bytes', text: 'Bytes' }, { value: 'blocks', text: 'Blocks' }],
       (value) => this.go({ unit: value === 'blocks' ? 'blocks' : 'bytes' }),
     );
+    const lists = [
+      { value: 'leaks', text: 'Leaks', title: 'What was left at the end, and how it grew (L)' },
+      { value: 'types', text: 'Types', title: 'Python objects by type at each census (Y)' },
+    ];
     const view = choice(
       part('view-choice'),
       [
@@ -257,6 +268,7 @@ export class Application {
         { value: 'inverted', text: 'Inverted', title: 'From what allocated to its callers (I)' },
         { value: 'tree', text: 'Tree', title: 'Callers and callees as rows that open and close (O)' },
         { value: 'table', text: 'Table', title: 'One row per function, line, file or package (T)' },
+        ...lists.filter(({ value }) => value in this.views),
       ],
       (view) => this.go({ view }),
     );
@@ -276,7 +288,8 @@ export class Application {
   showTools() {
     const { model } = this;
     const { look } = model;
-    const { number, words } = model.headline();
+    const { number, words } = this.view.headline?.() ?? model.headline();
+    part('page').dataset.view = look.view;
     part('total').textContent = number;
     part('total-words').textContent = words;
     this.showMetrics();
@@ -288,7 +301,7 @@ export class Application {
     this.time.show();
     if (this.searchBox.value !== look.search) this.searchBox.value = look.search;
     this.searchBox.setAttribute('aria-invalid', String(model.searchError !== ''));
-    part('search-result').textContent = model.searchError || model.searchResult();
+    part('search-result').textContent = model.searchError || (this.view.searchResult ? this.view.searchResult() : model.searchResult());
     part('search-result').classList.toggle('wrong', model.searchError !== '');
     part('search-next').hidden = part('search-previous').hidden = model.matched === null;
     part('back').disabled = this.steps === 0 && model.zoomed === 0;
@@ -319,7 +332,7 @@ export class Application {
   showDetails() {
     const id = this.selected >= 0 ? this.selected : this.model.zoomed;
     part('details').textContent =
-      id > 0 ? this.model.sentence(id) : 'Click a frame to zoom in, point at it for its numbers; ? shows the keys.';
+      this.view.hint ? this.view.hint : id > 0 ? this.model.sentence(id) : 'Click a frame to zoom in, point at it for its numbers; ? shows the keys.';
   }
 
   listenToTools() {
@@ -406,6 +419,8 @@ export class Application {
       case 'i': case 'I': this.toggle('inverted'); return true;
       case 't': case 'T': this.toggle('table'); return true;
       case 'o': case 'O': this.toggle('tree'); return true;
+      case 'l': case 'L': this.toggle('leaks'); return true;
+      case 'y': case 'Y': this.toggle('types'); return true;
       case 'c': case 'C': this.copy(); return true;
       case 'd': case 'D': this.side.toggle(); return true;
       case '?': part('info').showModal(); return true;
@@ -413,8 +428,9 @@ export class Application {
     }
   }
 
-  /** To this view, and from it back to the callees. @param {string} view */
+  /** To this view if the page has it, and from it back to the callees. @param {string} view */
   toggle(view) {
+    if (!(view in this.views)) return;
     this.go({ view: this.model.look.view === view ? 'calls' : view });
   }
 

@@ -35,6 +35,7 @@ export class Model {
     this.dark = false;
     /** @type {Look} */
     this.look = firstLook(page.metrics[page.defaultMetric].key, page.inverted, isDifference ? 'growth' : 'kind');
+    if (page.firstView) this.look.view = page.firstView;
     this.chosen = new Selection(page, this.look);
     /** How all grew, by node of the tree, made when asked for. @type {Float64Array | null} */
     this.grown = null;

@@ -8,11 +8,16 @@
 mod assets;
 mod course;
 mod data;
+mod leaks;
 mod sha256;
+mod types;
 
 use heaptide_analyze::course::{AtPeak, Flow, Leaked, Life, Peak};
 use std::io::{self, Write};
 use std::sync::Arc;
+
+pub use leaks::{Curve, Judging, LeaksSection, MOST_SITES, MOST_STACKS, SiteColumns, SiteStack};
+pub use types::{CensusColumns, MOST_TYPES, NewObjects, ProcessTypes, TypeColumns, TypeFrames, TypesSection};
 
 /// Everything one page shows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +62,12 @@ pub struct FlamePage {
     pub started_unix: u64,
     /// When the peak was, in seconds since the start of the program; `None`: not known, or not one instant.
     pub peak_at_seconds: Option<f64>,
+    /// What was left and what is said of it; `None`: the page has no such view.
+    pub leaks: Option<LeaksSection>,
+    /// Python objects by type; `None`: there was no census.
+    pub types: Option<TypesSection>,
+    /// The view that the page opens with, "leaks" or "types" if it has that; `None`: the call tree.
+    pub first_view: Option<&'static str>,
 }
 
 /// A place in the code, as it is named in the page.
@@ -265,6 +276,8 @@ fn check(page: &FlamePage) -> Result<(), String> {
     if instants.into_iter().any(|seconds| !seconds.is_finite()) {
         return Err("an instant of the timeline is not a number".to_owned());
     }
+    page.leaks.as_ref().map_or(Ok(()), |leaks| leaks.check(page.nodes.len()))?;
+    page.types.as_ref().map_or(Ok(()), TypesSection::check)?;
     Ok(())
 }
 

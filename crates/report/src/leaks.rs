@@ -213,6 +213,7 @@ struct JsonJudged<'a> {
     bytes_per_second: f64,
     bytes_per_1000_events: f64,
     garbage: JsonAmount,
+    highest_bytes: u64,
     curve: &'a [u64],
 }
 
@@ -254,6 +255,7 @@ pub fn write_json(
             bytes_per_second: judged.bytes_per_second,
             bytes_per_1000_events: judged.bytes_per_1000_events,
             garbage: judged.garbage.into(),
+            highest_bytes: judged.highest,
             curve: &judged.curve,
         });
         let frame = profile.frame(leak.node).into();

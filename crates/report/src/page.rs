@@ -1,5 +1,9 @@
 //! A profile or a difference as the interactive page wants it.
 
+mod course;
+mod leaks;
+mod types;
+
 use crate::context::{Context, headline};
 use crate::diff::words;
 use crate::html::{
@@ -15,7 +19,8 @@ use heaptide_analyze::packages::owners;
 use heaptide_analyze::profile::{Amounts as AmountsOf, Metric, Profile};
 use std::sync::Arc;
 
-mod course;
+pub use leaks::leaks_section;
+pub use types::types_section;
 
 /// The page of one capture, showing this metric first; with its course, if it is of the whole run and that is known.
 pub fn of_profile(

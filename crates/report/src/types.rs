@@ -57,9 +57,19 @@ impl<'c> Stacks<'c> {
         Self { capture, frames: Frames::resolve(&capture.names, &wanted, look_up) }
     }
 
+    /// The distinct frames of all.
+    pub(crate) fn frames(&self) -> &[heaptide_analyze::frames::Frame] {
+        &self.frames.distinct
+    }
+
+    /// The frames of a stack, innermost first: their places in [`Stacks::frames`].
+    pub(crate) fn places(&self, stack: StackId) -> impl Iterator<Item = u32> {
+        path(self.capture, stack).flat_map(|id| self.frames.places(id)).copied()
+    }
+
     /// The frames of a stack, innermost first.
     fn path(&self, stack: StackId) -> impl Iterator<Item = &heaptide_analyze::frames::Frame> {
-        path(self.capture, stack).flat_map(|id| self.frames.places(id)).map(|at| &self.frames.distinct[*at as usize])
+        self.places(stack).map(|at| &self.frames.distinct[at as usize])
     }
 }
 
@@ -78,7 +88,8 @@ fn path(capture: &Capture, stack: StackId) -> impl Iterator<Item = heaptide_form
     std::iter::successors(node(stack), move |inner| node(inner.parent)).map(|node| node.frame)
 }
 
-fn reason(reason: CensusReason) -> &'static str {
+/// Its word in data.
+pub(crate) fn reason(reason: CensusReason) -> &'static str {
     match reason {
         CensusReason::Period => "period",
         CensusReason::Exit => "exit",

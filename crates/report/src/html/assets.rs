@@ -26,6 +26,9 @@ const STYLE: &str = include_str!("../../assets/page.css");
 pub(super) const MODULES: &[(&str, &str)] = &[
     ("words.js", include_str!("../../assets/words.js")),
     ("course.js", include_str!("../../assets/course.js")),
+    ("checks.js", include_str!("../../assets/checks.js")),
+    ("data_leaks.js", include_str!("../../assets/data_leaks.js")),
+    ("data_types.js", include_str!("../../assets/data_types.js")),
     ("data.js", include_str!("../../assets/data.js")),
     ("calls.js", include_str!("../../assets/calls.js")),
     ("views.js", include_str!("../../assets/views.js")),
@@ -51,6 +54,12 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("table.js", include_str!("../../assets/table.js")),
     ("timebar.js", include_str!("../../assets/timebar.js")),
     ("filters.js", include_str!("../../assets/filters.js")),
+    ("plot.js", include_str!("../../assets/plot.js")),
+    ("lists.js", include_str!("../../assets/lists.js")),
+    ("leaks.js", include_str!("../../assets/leaks.js")),
+    ("leaks_view.js", include_str!("../../assets/leaks_view.js")),
+    ("types.js", include_str!("../../assets/types.js")),
+    ("types_view.js", include_str!("../../assets/types_view.js")),
     ("main.js", include_str!("../../assets/main.js")),
 ];
 

@@ -23,6 +23,9 @@
 //! | `censuses` | seconds |
 //! | `started_unix` | seconds since 1970; 0: not known |
 //! | `peak_at_seconds` | number or null |
+//! | `leaks` | `LeaksSection` (`html/leaks.rs`); not there if the page has no leaks |
+//! | `types` | `TypesSection` (`html/types.rs`); not there without a census |
+//! | `view` | the view that the page opens with, if it is not the call tree |
 //!
 //! The parts of a `course` are numbered from 0; instant i is the beginning of part i. Rows speak of cells by their index.
 //!
@@ -47,8 +50,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
-use super::FlamePage;
 use super::course::{CourseData, course_data};
+use super::{FlamePage, LeaksSection, TypesSection};
 use crate::units::acts;
 
 /// Version of the data; `DATA_VERSION` in `assets/data.js` is the same number.
@@ -77,6 +80,12 @@ struct PageData<'a> {
     censuses: &'a [f64],
     started_unix: u64,
     peak_at_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaks: Option<&'a LeaksSection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    types: Option<&'a TypesSection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -234,6 +243,9 @@ pub(super) fn write(page: &FlamePage, out: &mut dyn Write) -> io::Result<()> {
         censuses: &page.censuses,
         started_unix: page.started_unix,
         peak_at_seconds: page.peak_at_seconds,
+        leaks: page.leaks.as_ref(),
+        types: page.types.as_ref(),
+        view: page.first_view,
     };
     let text = EncoderWriter::new(out, &STANDARD);
     let mut packed = GzEncoder::new(text, Compression::fast());

@@ -77,6 +77,7 @@ fn tiny_page() -> FlamePage {
         temporary_within: 5,
         timeline: vec![TimePoint { seconds: 0.5, live: 13_400, rss: 40_960 }],
         peak_at_seconds: Some(0.5),
+        ..FlamePage::default()
     }
 }
 

@@ -1,0 +1,73 @@
+// @ts-check
+// Python objects by type as rows to show: between which censuses, in which order. Pure.
+
+/**
+ * @typedef {import('./data_types.js').TypeRow} TypeRow
+ * @typedef {import('./data_types.js').TypesOf} TypesOf
+ * @typedef {{process: number, from: number, to: number, sort: string, only: string}} TypesChoice
+ *   `process`: its place; `from`, `to`: places of censuses; `only`: "grew", "steady", "new" or "" for all
+ * @typedef {{type: TypeRow, before: {objects: number, bytes: number}, after: {objects: number, bytes: number}}} TypeChange
+ */
+
+/**
+ * The first and the last census of a process.
+ * @param {TypesOf[]} processes
+ * @param {number} process
+ * @returns {TypesChoice}
+ */
+export function firstTypesChoice(processes, process) {
+  const last = processes[process].censuses.length - 1;
+  return { process, from: 0, to: last, sort: last > 0 ? 'growth' : 'bytes', only: '' };
+}
+
+/**
+ * A type's numbers at a census.
+ * @param {TypeRow} type
+ * @param {number} census  its place
+ */
+export function numbersAt({ at, objects, bytes }, census) {
+  let place = -1;
+  while (place + 1 < at.length && at[place + 1] <= census) place += 1;
+  return place < 0 ? { objects: 0, bytes: 0 } : { objects: objects[place], bytes: bytes[place] };
+}
+
+/** The orders of types, each with the most first. */
+const TYPE_ORDERS = /** @type {Record<string, (a: TypeChange, b: TypeChange) => number>} */ ({
+  growth: (a, b) => Number(b.type.steady) - Number(a.type.steady) || bytesGrown(b) - bytesGrown(a) || objectsGrown(b) - objectsGrown(a),
+  byGrowth: (a, b) => bytesGrown(b) - bytesGrown(a),
+  byNumber: (a, b) => objectsGrown(b) - objectsGrown(a),
+  objects: (a, b) => b.after.objects - a.after.objects,
+  bytes: (a, b) => b.after.bytes - a.after.bytes,
+});
+
+/** @param {TypeChange} change */
+export function bytesGrown({ before, after }) {
+  return after.bytes - before.bytes;
+}
+
+/** @param {TypeChange} change */
+export function objectsGrown({ before, after }) {
+  return after.objects - before.objects;
+}
+
+/**
+ * The types that there were at either of the chosen censuses, in their order; equal ones as the data have them.
+ * @param {TypesOf} process
+ * @param {TypesChoice} chosen
+ * @param {(name: string) => boolean} [found]  by the search
+ * @returns {TypeChange[]}
+ */
+export function typeChanges(process, chosen, found = () => true) {
+  const order = TYPE_ORDERS[chosen.sort] ?? TYPE_ORDERS.bytes;
+  return process.types
+    .filter(({ name }) => found(name))
+    .map((type) => ({ type, before: numbersAt(type, chosen.from), after: numbersAt(type, chosen.to) }))
+    .filter((change) => {
+      const grew = bytesGrown(change) > 0 || objectsGrown(change) > 0;
+      if (chosen.only === 'grew') return grew;
+      if (chosen.only === 'steady') return change.type.steady;
+      if (chosen.only === 'new') return change.type.fresh !== null;
+      return change.before.objects > 0 || change.after.objects > 0;
+    })
+    .sort((a, b) => order(a, b) || a.type.index - b.type.index);
+}

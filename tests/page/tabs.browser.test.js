@@ -1,0 +1,187 @@
+// The lists of the page in a real browser: leaks with their verdicts, types of Python objects.
+//
+//     LEAKS=/path/to/leaks.html TYPES=/path/to/types.html node --test tabs.browser.test.js
+//
+// LEAKS is what `heaptide leaks --html` writes of fixtures/leaks/leak_dict.py, TYPES what `heaptide flamegraph` writes of
+// fixtures/programs/census_growth.py, recorded with --python-allocators and several censuses; CHROMIUM is the browser
+// (/usr/bin/chromium). What is not there is skipped, and said.
+
+import assert from 'node:assert/strict';
+import { resolve } from 'node:path';
+import test, { afterEach, beforeEach } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { newPage, noBrowser, useBrowser } from './browser.js';
+
+const files = { leaks: process.env.LEAKS, types: process.env.TYPES };
+let page;
+let account;
+
+useBrowser(noBrowser);
+beforeEach(async () => {
+  if (noBrowser) return;
+  account = await newPage();
+  page = account.page;
+});
+afterEach(async () => {
+  if (noBrowser) return;
+  await page.close();
+  const complaints = account.said.filter(({ type }) => ['error', 'warning'].includes(type));
+  assert.deepEqual([...complaints, ...account.faults], []);
+  assert.deepEqual(account.requests.filter((url) => !url.startsWith('file:')), []);
+});
+
+const check = (of, name, body) => test(name, { skip: files[of] ? noBrowser : `${of.toUpperCase()} is not set` }, body);
+const open = async (of, address = '') => {
+  await page.goto(pathToFileURL(resolve(files[of])).href + address);
+  await page.waitForFunction(() => !document.getElementById('page').hidden);
+  await page.waitForTimeout(50);
+};
+const text = (id) => page.locator(`#${id}`).textContent();
+const address = () => page.evaluate(() => decodeURIComponent(window.location.hash));
+const view = () => page.locator('#view-choice button[aria-checked="true"]').getAttribute('data-value');
+const openers = (of) => page.locator(`#${of} .opener`);
+/** What a reader sees of the first row. */
+const row = (of) => page.locator(`#${of} tbody tr:not(.opened)`).first().innerText();
+
+// ---- leaks --------------------------------------------------------------------------------------------------
+
+check('leaks', 'the page opens with the leaks, the one that grows first', async () => {
+  await open('leaks');
+  assert.deepEqual([await view(), await address()], ['leaks', '']);
+  assert.match(await text('total-words'), /^memory live at the end, [\d,]+ blocks$/);
+  assert.match(await text('total'), /^[\d.]+ [KM]iB$/);
+  assert.match(await row('leaks'), /^grows\s+[\d.]+ [KM]iB\s+\d+\s+[\d.]+ KiB\s+\d+\s[^]*respond[^]*leak_dict\.py:11/);
+  // Neither the metric nor the unit means anything here.
+  assert.equal(await page.locator('#metric-choice').isVisible(), false);
+  assert.match(await text('details'), /^A name opens its row/);
+});
+
+check('leaks', 'an open row tells what is known of the site, and closes again', async () => {
+  await open('leaks');
+  const opener = openers('leaks').first();
+  assert.equal(await opener.getAttribute('aria-expanded'), 'false');
+  await opener.focus();
+  await page.keyboard.press('Enter');
+  assert.equal(await opener.getAttribute('aria-expanded'), 'true');
+  const detail = page.locator('#leaks tr.opened:not([hidden]) .detail');
+  const said = await detail.innerText();
+  assert.match(said, /^A leak\. Some of it was released/);
+  assert.match(said, /Left\s+[\d.]+ [KM]iB \([\d,]+ bytes\) in \d+ blocks/);
+  assert.match(said, /Highest\s+[\d.]+ [KM]iB \([\d,]+ bytes\) at once/);
+  assert.match(said, /Grew by\s+[\d.]+ KiB a second, [\d.]+ [KM]?i?B for each 1,000 events/);
+  assert.match(said, /respond\S*\s?\S*leak_dict\.py:11[^]*<module>/);
+  // The curve goes up, has its times below, and says what is under the mouse.
+  const plot = detail.locator('svg.plot');
+  const points = (await plot.locator('.curve-line').getAttribute('d')).split(/[ML]/).slice(1).map((point) => +point.split(' ')[1]);
+  assert.ok(points.length > 20 && points[0] > points.at(-1), `${points}`);
+  const words = await plot.locator('text').allTextContents();
+  assert.ok(words.includes('0') && words.some((word) => / m?s$/.test(word)) && words.some((word) => / [KM]iB$/.test(word)), `${words}`);
+  const box = await plot.boundingBox();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + 40);
+  assert.match(await detail.locator('figcaption').textContent(), /^[\d.]+ m?s to [\d.]+ m?s: never less than [\d.]+ [KM]iB \([\d,]+ bytes\)$/);
+  await page.mouse.move(5, 5);
+  assert.match(await detail.locator('figcaption').textContent(), /^The least live bytes in each of \d+ parts/);
+  await opener.click();
+  assert.equal(await detail.count(), 0);
+});
+
+check('leaks', 'a verdict explains itself to the mouse and to the keyboard', async () => {
+  await open('leaks');
+  const verdict = page.locator('#leaks .verdict').first();
+  assert.match(await verdict.getAttribute('aria-label'), /^grows\. A leak\./);
+  await verdict.hover();
+  assert.match(await page.locator('#tooltip').innerText(), /^grows\s+A leak\./);
+  await page.mouse.move(5, 5);
+  assert.equal(await page.locator('#tooltip').isVisible(), false);
+  await verdict.focus();
+  assert.equal(await page.locator('#tooltip').isVisible(), true);
+  await page.keyboard.press('Tab');
+  assert.equal(await page.locator('#tooltip').isVisible(), false);
+});
+
+check('leaks', 'sites are chosen by who left them, by verdict and by search, and sorted', async () => {
+  await open('leaks');
+  const own = await openers('leaks').count();
+  await page.locator('#leaks select').first().selectOption('');
+  const all = await openers('leaks').count();
+  assert.ok(all > own, `${all} of ${own}`);
+  const bytes = page.locator('#leaks th button', { hasText: 'Bytes' });
+  await bytes.focus();
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('#leaks th[aria-sort="descending"]').innerText(), 'Bytes ↓');
+  // The focus stays where it was, though the table is another.
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Bytes ↓');
+  await page.locator('#leaks select').nth(1).selectOption('grows');
+  assert.match(await row('leaks'), /^grows/);
+  await page.locator('#leaks select').nth(1).selectOption('');
+  await page.locator('#search').fill('leak_dict');
+  await page.waitForFunction(() => document.getElementById('search-result').textContent !== '');
+  const found = await openers('leaks').count();
+  assert.ok(found < all && found >= 1, `${found} of ${all}`);
+  assert.equal(await text('search-result'), `${found} site${found === 1 ? '' : 's'}`);
+});
+
+check('leaks', 'a site is shown in the graph, and the way back leads here', async () => {
+  await open('leaks');
+  await openers('leaks').first().click();
+  await page.locator('#leaks button', { hasText: 'Show in the graph' }).first().click();
+  assert.equal(await view(), 'calls');
+  assert.match(await address(), /^#view=calls&search=\/\S*leak_dict\\\.py:11\$\/&zoom=\d+(\.\d+)*$/);
+  assert.match(await text('details'), /^respond {2}·/);
+  assert.match(await text('search-result'), /^[\d.]+ [KM]iB, [\d.]+% of all$/);
+  assert.match(await text('total-words'), /^leaked: still live at the end/);
+  await page.goBack();
+  await page.waitForFunction(() => window.location.hash === '');
+  assert.equal(await view(), 'leaks');
+});
+
+check('leaks', 'keys and addresses lead to the leaks and away', async () => {
+  await open('leaks', '#view=calls');
+  assert.equal(await view(), 'calls');
+  await page.keyboard.press('l');
+  assert.deepEqual([await view(), await address()], ['leaks', '']);
+  await page.keyboard.press('l');
+  assert.deepEqual([await view(), await address()], ['calls', '#view=calls']);
+  // This run had no census.
+  await page.keyboard.press('y');
+  assert.equal(await view(), 'calls');
+  assert.equal(await page.locator('#view-choice button[data-value="types"]').count(), 0);
+});
+
+// ---- types --------------------------------------------------------------------------------------------------
+
+check('types', 'types are listed with their growth, the steady one first', async () => {
+  await open('types', '#view=types');
+  assert.equal(await view(), 'types');
+  assert.match(await row('types'), /^5,000\s+[\d.]+ KiB\s+\+\d,000\s+\+[\d.]+ KiB\s+steady[^]*__main__\.Item\s*1,000 new/);
+  assert.match(await text('total-words'), /^in [\d,]+ Python objects, [\d.]+ m?s after the start$/);
+  await openers('types').first().click();
+  const said = await page.locator('#types tr.opened:not([hidden]) .detail').innerText();
+  assert.match(said, /__main__\.Item ← list\[\d+\] ← dict\["orders"\] ← module __main__\.CACHE/);
+  assert.match(said, /1,000 allocated by\s+main\S*\s?\S*census_growth\.py:24/);
+  assert.match(said, /Second\s+5,000 objects of/);
+});
+
+check('types', 'any two censuses are compared, and types are found by name', async () => {
+  await open('types', '#view=types');
+  const last = await page.locator('#types select').nth(1).locator('option').count();
+  await page.locator('#types select').nth(0).selectOption(String(last - 1));
+  assert.match(await row('types'), /^5,000\s+[\d.]+ KiB\s+±0\s+±0\s+steady/);
+  await page.locator('#types select').nth(2).selectOption('grew');
+  assert.equal(await openers('types').count(), 0);
+  assert.match(await page.locator('#types').innerText(), /No type is of this kind\.$/);
+  await page.locator('#types select').nth(2).selectOption('');
+  await page.locator('#search').fill('kept');
+  await page.waitForFunction(() => document.getElementById('search-result').textContent === '1 type');
+  assert.match(await row('types'), /^10\s[^]*__main__\.Kept/);
+  assert.equal(await address(), '#view=types&search=kept');
+});
+
+check('types', 'the key for types, in the dark', async () => {
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await open('types');
+  await page.keyboard.press('y');
+  assert.deepEqual([await view(), await address()], ['types', '#view=types']);
+  await page.keyboard.press('y');
+  assert.equal(await view(), 'calls');
+});

@@ -1,0 +1,222 @@
+// The pure half of the page's lists, without a browser: leaks and types, data → rows → words and curves.
+// Run with `node --test tabs.test.js`. Expected numbers are literals.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { load, without } from './made.js';
+
+const { readPage } = await load('data.js');
+const { readLeaks } = await load('data_leaks.js');
+const { readTypes } = await load('data_types.js');
+const leaks = await load('leaks.js');
+const types = await load('types.js');
+const plot = await load('plot.js');
+const { Model } = await load('model.js');
+const { matcher, matchFrames } = await load('calls.js');
+const { DATA_VERSION } = await load('data.js');
+
+// ---- leaks --------------------------------------------------------------------------------------------------
+
+/** Three sites: 5 000 bytes that grow, 9 000 of the start, 40 that an import left. Nodes 0 to 2. */
+const LEAKS = {
+  headline: 'memory live at the end: 13.7 KiB in 9 blocks',
+  judged: { newest: 0.1, from_ns: 500_000_000, step_ns: 20_000_000, parts: 10 },
+  origins: [['program', 14000, 8], ['import', 40, 1], ['interpreter', 0, 0], ['other', 0, 0]],
+  suppressed: [['^_nl_', true, 300, 2], ['known', false, 12, 1]],
+  left_out: [3, 30, 3],
+  sites: {
+    node: [2, 1, 0], origin: [0, 0, 1], bytes: [9000, 5000, 40], blocks: [3, 5, 1], verdict: ['start_up', 'never_freed', 'one_off'],
+    score: [0, 95, 0], bytes_per_second: [70000, 2500, 0], bytes_per_1000_events: [0, 12.5, 0], garbage_bytes: [0, 0, 0],
+    garbage_blocks: [0, 0, 0], highest: [9000, 5500, 40],
+    curve: [{ at: [0], bytes: [9000] }, { at: [2, 5, 9], bytes: [1000, 3000, 5000] }, { at: [4], bytes: [40] }],
+    stacks: [[[2, 9000, 3]], [[2, 4000, 4], [1, 1000, 1]], [[0, 40, 1]]], stack_count: [1, 7, 1],
+  },
+};
+const read = (change = () => {}) => {
+  const raw = structuredClone(LEAKS);
+  change(raw);
+  return readLeaks(raw, 3);
+};
+const chosen = (change = {}) => {
+  const all = read();
+  return leaks.chosenSites(all, { ...leaks.firstLeaksChoice(all), ...change }).map(({ bytes }) => bytes);
+};
+
+test('leaks come first, then what is larger', () => {
+  assert.deepEqual(chosen(), [5000, 9000]);
+  assert.deepEqual(chosen({ origin: '' }), [5000, 40, 9000]);
+  assert.deepEqual(chosen({ sort: 'bytes' }), [9000, 5000]);
+  assert.deepEqual(chosen({ sort: 'blocks' }), [5000, 9000]);
+  assert.deepEqual(chosen({ sort: 'highest' }), [9000, 5000]);
+  // The start-up one rose by more, but that says nothing of it.
+  assert.deepEqual(chosen({ sort: 'rate' }), [5000, 9000]);
+  assert.deepEqual(chosen({ sort: 'no such' }), [9000, 5000]);
+  assert.deepEqual(chosen({ verdict: 'start_up' }), [9000]);
+  assert.deepEqual(chosen({ verdict: 'one_off' }), []);
+  assert.deepEqual(leaks.chosenSites(read(), { verdict: '', origin: '', sort: 'bytes' }, (site) => site.node === 0).map(({ bytes }) => bytes), [40]);
+});
+
+test('where the program left nothing, all is listed; without verdicts by size', () => {
+  assert.deepEqual(leaks.firstLeaksChoice(read((raw) => { raw.sites.origin = [1, 1, 1]; })), { verdict: '', origin: '', sort: 'verdict' });
+  const quick = read((raw) => {
+    raw.judged = null;
+    raw.sites.verdict = [null, null, null];
+    for (const curve of raw.sites.curve) curve.at = curve.bytes = [];
+  });
+  assert.equal(leaks.firstLeaksChoice(quick).sort, 'bytes');
+  assert.match(leaks.leftOutSentences(quick).join(' '), /How the sites grew was not looked at/);
+});
+
+test('verdicts are counted as they are listed, and each has its words', () => {
+  assert.deepEqual(leaks.verdictCounts(read(), 'program'), [{ verdict: 'never_freed', count: 1 }, { verdict: 'start_up', count: 1 }]);
+  assert.equal(leaks.verdictCounts(read(), '').length, 3);
+  for (const verdict of ['never_freed', 'grows', 'garbage', 'recent', 'saw_tooth', 'bounded', 'one_off', 'start_up', '']) {
+    const [word, meaning] = leaks.VERDICT_WORDS[verdict];
+    assert.ok(word && meaning.endsWith('.'), verdict);
+    assert.equal(meaning.startsWith('A leak.'), leaks.isLeak(verdict), verdict);
+  }
+});
+
+test('what is not listed is told', () => {
+  assert.deepEqual(leaks.leftOutSentences(read()), [
+    'Known to suppressions and not listed: 312 B in 3 blocks (^_nl_, known).',
+    '3 smaller sites not in this page: 30 B in 3 blocks.',
+  ]);
+});
+
+test('a curve has a value for each part', () => {
+  const dense = (at, bytes) => [...leaks.denseCurve({ at, bytes }, 6)];
+  assert.deepEqual(dense([1, 3], [10, 20]), [0, 10, 10, 20, 20, 20]);
+  assert.deepEqual(dense([0, 5], [7, 0]), [7, 7, 7, 7, 7, 0]);
+  assert.deepEqual(dense([], []), [0, 0, 0, 0, 0, 0]);
+});
+
+test('damaged leaks are refused with a sentence', () => {
+  const broken = (change, message) => assert.throws(() => read(change), { message: `The data of this page are damaged: ${message}.` });
+  broken((raw) => { raw.sites.node[0] = 3; }, '"leaks.sites.node" has a value that cannot be');
+  broken((raw) => { raw.sites.origin[0] = 4; }, '"leaks.sites.origin" has a value that cannot be');
+  broken((raw) => { raw.sites.bytes.pop(); }, '"leaks.sites.bytes" has 2 values instead of 3');
+  broken((raw) => { raw.sites.bytes[0] = '9'; }, '"leaks.sites.bytes" has a value that cannot be');
+  broken((raw) => { raw.sites.verdict[1] = 'constructor'; }, 'a site has an unknown verdict');
+  broken((raw) => { raw.sites.curve[1].at[2] = 10; }, '"leaks.sites.curve.at" has a value that cannot be');
+  broken((raw) => { raw.sites.curve[1].at[2] = 5; }, 'a curve goes back');
+  broken((raw) => { raw.sites.stacks[0][0][0] = 3; }, 'there is no node 3');
+  broken((raw) => { raw.judged.step_ns = 0; }, 'the leaks were judged over no time');
+  broken((raw) => { delete raw.suppressed; }, '"leaks.suppressed" is missing');
+  assert.equal(readLeaks(undefined, 0), null);
+});
+
+test('names in leaks that turn text are written out', () => {
+  const { headline, suppressed } = read((raw) => { raw.headline = 'a\u202eb'; raw.suppressed[0][0] = 'x\u0007'; });
+  assert.deepEqual([headline, suppressed[0].pattern], ['a\\u202eb', 'x\\u0007']);
+});
+
+/** main (a.py:5) → work (b.py:7) → work (b.py:7) → alloc (b.py:70), the last with all the bytes; the second frame is hidden. */
+const page = (change = {}) => readPage(JSON.stringify({
+  version: DATA_VERSION, ...without(4), title: 't', facts: [], warnings: [], strings: ['main', 'work', 'alloc', 'a.py', 'b.py', '', 'x = 1'],
+  frames: { function: [0, 1, 2], file: [3, 4, 4], package: [5, 5, 5], source: [5, 6, 5], line: [5, 7, 70], kind: [0, 0, 3] },
+  nodes: { back: [0, 1, 1, 1], frame: [0, 1, 1, 2] },
+  metrics: [{ key: 'leaked', label: 'Leaked', cell: [3], bytes: [500], counts: [5], before: null }],
+  default_metric: 0, inverted: false, temporary_within: 1, timeline: { seconds: [], live: [], rss: [] }, peak_at_seconds: null, ...change,
+}));
+
+test('a site is found in the graph, where its stack has it innermost', () => {
+  const data = page();
+  assert.equal(leaks.siteOnStack(data, 1, 3), 2);
+  assert.equal(leaks.siteOnStack(data, 0, 3), 0);
+  const model = new Model(data);
+  assert.deepEqual(leaks.zoomTo(model.tree, 2), [0, 1, 1]);
+  model.show({ ...model.look, zoom: [0, 1, 1] });
+  assert.equal(model.nameOf(model.zoomed), 'work');
+  // The innermost is an interpreter's frame, which is hidden: its caller is as near as one gets.
+  assert.deepEqual(leaks.zoomTo(model.tree, 3), [0, 1, 1]);
+  assert.deepEqual(leaks.pathOfNode(data, 1), [{ name: 'work', place: 'b.py:7', source: 'x = 1' }, { name: 'main', place: 'a.py:5', source: '' }]);
+});
+
+test('the search for a site finds its line and no other', () => {
+  const { frames } = page();
+  const found = (...site) => [...matchFrames(frames, matcher(leaks.searchFor(...site)))];
+  assert.deepEqual(found('work', 'b.py', 7), [0, 1, 0]);
+  assert.deepEqual(found('main', '', 0), [1, 0, 0]);
+  // What is an expression in a name is text.
+  assert.equal(leaks.searchFor('a<b>(c)*', '', 0), '/^a<b>\\(c\\)\\*$/');
+  assert.equal(matcher(leaks.searchFor('', '/x/y.py', 3))('/x/y.py:3'), true);
+});
+
+test('a page opens with the view that it names, if it has that', () => {
+  const sites = Object.fromEntries(Object.keys(LEAKS.sites).map((name) => [name, []]));
+  const first = (change) => new Model(page(change)).look.view;
+  assert.equal(first({ view: 'leaks', leaks: { ...LEAKS, sites } }), 'leaks');
+  assert.equal(first({ view: 'leaks' }), 'calls');
+  assert.equal(first({ view: 'types' }), 'calls');
+  assert.equal(first({ view: 'nonsense', leaks: { ...LEAKS, sites } }), 'calls');
+});
+
+// ---- types --------------------------------------------------------------------------------------------------
+
+/** Three censuses, two types and a third without objects at the first two; of the first, 5 are new at the last. */
+const TYPES = {
+  frames: { function: ['grow', ''], file: ['app.py', 'b\u202e.py'], line: [6, 0] },
+  processes: [{
+    pid: 4000, left_out: 2,
+    censuses: {
+      reason: ['period', 'mark', 'exit'], time_ns: [1e9, 2e9, 4e9], objects: [110, 115, 121], bytes: [6480, 6720, 7024],
+      cost_ns: [1e6, 1e6, 2e6], own_bytes: [1000, 1000, 1000], cut: [false, false, true],
+    },
+    types: { name: ['a.A', 'str', 'b.B'], steady: [true, false, false], at: [[0, 1, 2], [0], [2]],
+      objects: [[10, 15, 20], [100], [1]], bytes: [[480, 720, 960], [6000], [64]] },
+    new: [{ of: 0, census: 2, count: 5, looked_up: 4, holders: [[true, ['a.A', 'list[3]', 'module app.CACHE']]], stacks: [[4, [0, 1]]] }],
+  }],
+};
+const readT = (change = () => {}) => {
+  const raw = structuredClone(TYPES);
+  change(raw);
+  return readTypes(raw);
+};
+const rows = (change = {}, found = undefined) => {
+  const processes = readT();
+  return types.typeChanges(processes[0], { ...types.firstTypesChoice(processes, 0), ...change }, found)
+    .map((row) => `${row.type.name} ${row.before.objects} ${row.after.objects} ${types.objectsGrown(row)} ${types.bytesGrown(row)}`);
+};
+
+test('types between the first and the last census, those that grow steadily first', () => {
+  assert.deepEqual(rows(), ['a.A 10 20 10 480', 'b.B 0 1 1 64', 'str 100 100 0 0']);
+  assert.deepEqual(rows({ sort: 'bytes' }), ['str 100 100 0 0', 'a.A 10 20 10 480', 'b.B 0 1 1 64']);
+  assert.deepEqual(rows({ from: 1, to: 0 }), ['a.A 15 10 -5 -240', 'str 100 100 0 0']);
+  assert.deepEqual(rows({ only: 'grew' }), ['a.A 10 20 10 480', 'b.B 0 1 1 64']);
+  assert.deepEqual(rows({ only: 'steady' }), ['a.A 10 20 10 480']);
+  assert.deepEqual(rows({ only: 'new' }), ['a.A 10 20 10 480']);
+  assert.deepEqual(rows({}, matcher('STR')), ['str 100 100 0 0']);
+});
+
+test('what is new of a type has its holders and its stacks', () => {
+  const [{ types: [type], censuses }] = readT();
+  assert.deepEqual(type.fresh.holders, [{ rooted: true, steps: ['a.A', 'list[3]', 'module app.CACHE'] }]);
+  assert.deepEqual(type.fresh.stacks, [{ count: 4, frames: [{ name: 'grow', place: 'app.py:6' }, { name: '(unknown function)', place: 'b\\u202e.py' }] }]);
+  assert.deepEqual([censuses[2].seconds, censuses[2].cost, censuses[2].cut], [4, 0.002, true]);
+});
+
+test('damaged types are refused with a sentence', () => {
+  const broken = (change, message) => assert.throws(() => readT(change), { message: `The data of this page are damaged: ${message}.` });
+  const [process] = ['processes'];
+  broken((raw) => { raw[process][0].types.at[0][2] = 3; }, '"types.at[]" has a value that cannot be');
+  broken((raw) => { raw[process][0].types.at[0][2] = 1; }, 'the numbers of a type go back');
+  broken((raw) => { raw[process][0].types.objects[0].pop(); }, '"types.objects[]" has 2 values instead of 3');
+  broken((raw) => { raw[process][0].new[0].of = 3; }, 'there is no type 3');
+  broken((raw) => { raw[process][0].new[0].stacks[0][1] = [2]; }, '"types.new.stacks[][]" has a value that cannot be');
+  broken((raw) => { raw[process][0].censuses.reason = []; }, 'a process has types without a census');
+  broken((raw) => { raw[process] = []; }, 'there are types of no process');
+  assert.deepEqual(readTypes(undefined), []);
+});
+
+// ---- curves -------------------------------------------------------------------------------------------------
+
+test('curves fill their width and height', () => {
+  assert.equal(plot.pathData(plot.stepPoints([0, 5, 10], 10), 120, 20, false), 'M0 20L40 20L40 10L80 10L80 0L120 0');
+  assert.equal(plot.pathData(plot.stepPoints([4, 4, 4, 4], 4), 100, 10, true), 'M0 0L100 0L100 10L0 10Z');
+  assert.equal(plot.pathData(plot.instantPoints([1, 2, 5], [0, 8, 4], 8), 100, 10, false), 'M0 10L25 0L100 5');
+  // One instant alone is a level line; nothing at all lies at the foot.
+  assert.equal(plot.pathData(plot.instantPoints([3], [8], 8), 100, 10, false), 'M0 0L100 0');
+  assert.equal(plot.pathData(plot.stepPoints([0, 0], 0), 100, 10, false), 'M0 10L100 10');
+});
