@@ -93,8 +93,17 @@ make_peers() {
 
 test_page() {
     command -v node > /dev/null || { echo "no node: the page is not tested"; return 0; }
+    # What changed, in the page as in the reports.
+    mkdir -p "$cache/diff"
+    for side in before after; do
+        "$target/debug/heaptide" run -q -f -o "$cache/diff/$side.bin" -- python3 fixtures/programs/changes.py $side
+    done
+    "$target/debug/heaptide" diff --html -f -o "$cache/diff/diff.html" "$cache/diff/before.bin" "$cache/diff/after.bin"
+    for by in stack line function file module package; do
+        "$target/debug/heaptide" diff --json --limit 0 --by $by -f -o "$cache/diff/$by.json" "$cache/diff/before.bin" "$cache/diff/after.bin"
+    done
     say "the page without a browser"
-    (cd tests/page && node --test layout.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js tabs.test.js)
+    (cd tests/page && DIFF="$cache/diff" node --test layout.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js tabs.test.js)
     if ! command -v chromium > /dev/null || ! (cd tests/page && npm ci --silent --no-audit --no-fund); then
         echo "no chromium or no playwright-core: the page is not tested in a browser"
         return 0
@@ -113,6 +122,7 @@ test_page() {
     "$target/debug/heaptide" run -q -f --census 100ms --python-allocators -o "$cache/types.bin" -- python3 fixtures/programs/census_growth.py 0.3
     "$target/debug/heaptide" flamegraph -f -o "$cache/types.html" "$cache/types.bin"
     (cd tests/page && LEAKS="$cache/leaks.html" TYPES="$cache/types.html" node --test tabs.browser.test.js)
+    (cd tests/page && CHROMIUM=$(command -v chromium) LEAKS="$cache/leaks.html" TYPES="$cache/types.html" DIFF="$cache/diff/diff.html" node --test tabs.browser.test.js)
     say "hostile names in a browser"
     "$target/debug/heaptide" run -q -f --census exit -o "$cache/hostile.bin" -- python3 fixtures/hostile/hostile_names.py '</script><script>alert(9)</script>' "$(printf 'txt.\342\200\256gpj')"
     "$target/debug/heaptide" flamegraph -f -o "$cache/hostile.html" "$cache/hostile.bin"

@@ -52,7 +52,7 @@ pub struct Args {
     /// 5%,10MB, more than both
     #[arg(long, value_name = "LIMIT")]
     fail_on_growth: Option<Allowed>,
-    /// Write an interactive page in two colours, of stacks
+    /// Write an interactive page in two colours, with what changed by each of these
     #[arg(long, conflicts_with_all = ["json", "by"])]
     html: bool,
     /// Write JSON, see docs/reports.md
@@ -137,7 +137,8 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         false => args.output.or_stdout(&inputs)?,
     };
     let (by, filter) = (args.by.rows(), args.filter.filter());
-    let lines = by == Some(sites::By::Line) || filter.as_ref().is_some_and(Filter::names_lines);
+    // The page has them all, and puts them together as its reader asks.
+    let lines = args.html || by == Some(sites::By::Line) || filter.as_ref().is_some_and(Filter::names_lines);
     let mut before = Input::open(&args.before)?;
     let symbols = args.sources.symbols();
     // Texts of lines help to match lines, and only them.
@@ -183,7 +184,7 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         let left_out = ["before", "after"].into_iter().zip(left_out.map(|amounts| amounts.of(metric)));
         filtered = Some(Filtered { filter, left_out: left_out.collect() });
     }
-    if lines && by.is_none() {
+    if lines && by.is_none() && !args.html {
         found = found.by_function();
     }
     if args.html && filtered.is_some() {

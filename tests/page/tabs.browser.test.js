@@ -1,10 +1,10 @@
 // The lists of the page in a real browser: leaks with their verdicts, types of Python objects.
 //
-//     LEAKS=/path/to/leaks.html TYPES=/path/to/types.html node --test tabs.browser.test.js
+//     LEAKS=/path/to/leaks.html TYPES=/path/to/types.html DIFF=/path/to/diff.html node --test tabs.browser.test.js
 //
 // LEAKS is what `heaptide leaks --html` writes of fixtures/leaks/leak_dict.py, TYPES what `heaptide flamegraph` writes of
-// fixtures/programs/census_growth.py, recorded with --python-allocators and several censuses; CHROMIUM is the browser
-// (/usr/bin/chromium). What is not there is skipped, and said.
+// fixtures/programs/census_growth.py, recorded with --python-allocators and several censuses, DIFF what `heaptide diff
+// --html` writes of fixtures/programs/changes.py, run with "before" and with "after"; CHROMIUM is the browser (/usr/bin/chromium). What is not there is skipped, and said.
 
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
@@ -12,7 +12,7 @@ import test, { afterEach, beforeEach } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { newPage, noBrowser, useBrowser } from './browser.js';
 
-const files = { leaks: process.env.LEAKS, types: process.env.TYPES };
+const files = { leaks: process.env.LEAKS, types: process.env.TYPES, diff: process.env.DIFF };
 let page;
 let account;
 
@@ -184,4 +184,68 @@ check('types', 'the key for types, in the dark', async () => {
   assert.deepEqual([await view(), await address()], ['types', '#view=types']);
   await page.keyboard.press('y');
   assert.equal(await view(), 'calls');
+});
+
+// ---- changes ------------------------------------------------------------------------------------------------
+
+/** Rows of the list of changes: the figures, and where. */
+const changes = async () => (await page.locator('#changes tbody tr:not(.opened)').allInnerTexts()).map((row) => row.replace(/\s+/g, ' ').trim());
+
+check('diff', 'changes are listed by call path, the largest first', async () => {
+  await open('diff', '#view=changes');
+  assert.equal(await view(), 'changes');
+  // 150 of 5 001 bytes more in load, 8 of 90 001 new, 10 of 70 001 gone, 20 of 3 001 fewer.
+  const rows = (await changes()).filter((row) => row.includes('blocks'));
+  assert.equal(rows.length, 4, `${rows}`);
+  // The lists themselves have some bytes, too.
+  for (const [i, start] of [/^\+73\d KiB 4\d\d KiB /, /^\+703 KiB 0 B /, /^−684 KiB 68\d KiB 0 B /, /^−58\.\d KiB 11\d KiB /].entries()) assert.match(rows[i], start);
+  assert.match(rows[1], / new blocks/);
+  assert.match(rows[2], / gone blocks/);
+  await page.locator('#changes tbody tr', { hasText: '+703 KiB' }).locator('.opener').click();
+  const said = await page.locator('#changes tr.opened:not([hidden])').innerText();
+  assert.match(said, /After\s+703 KiB \([\d,]+ bytes\) in \d blocks/);
+  assert.match(said, /blocks[^]*fresh[^]*main[^]*<module>/);
+  await page.locator('#changes .detail button', { hasText: 'Show in the graph' }).click();
+  assert.match(await address(), /^#zoom=[\d.]+$/);
+  assert.match(await text('details'), /changes\.py[^]*Difference: \+703 KiB/);
+});
+
+check('diff', 'changes by function and file, and only those that are wanted', async () => {
+  await open('diff');
+  await page.keyboard.press('g');
+  assert.equal(await address(), '#view=changes');
+  await page.locator('#changes select').first().selectOption('function');
+  await page.locator('#changes th button', { hasText: 'With callees' }).click();
+  await page.locator('#changes select').nth(1).selectOption('gone');
+  const names = (await openers('changes').allInnerTexts());
+  assert.ok(names.includes('gone') && !names.includes('fresh') && !names.includes('main'), `${names}`);
+  await page.locator('#changes select').first().selectOption('file');
+  await page.locator('#changes select').nth(1).selectOption('');
+  assert.ok((await changes()).some((row) => row.endsWith('changes.py')));
+  await page.locator('#search').fill('no such thing');
+  await page.waitForFunction(() => document.getElementById('search-result').textContent.startsWith('0 of '));
+  assert.match(await page.locator('#changes').innerText(), /No row is of this kind/);
+});
+
+check('diff', 'the graph is as wide as either side or the difference, and of what grew', async () => {
+  await open('diff');
+  const total = await text('total');
+  const wide = async (value) => {
+    await page.locator(`#width-choice button[data-value="${value}"]`).click();
+    return address();
+  };
+  assert.equal(await wide('change'), '#widths=change');
+  assert.equal(await wide('before'), '#widths=before');
+  assert.equal(await wide('larger'), '');
+  await page.locator('#only-grew').check();
+  assert.equal(await address(), '#only=grew');
+  assert.match(await text('total-words'), /, of the call paths that grew$/);
+  assert.notEqual(await text('total'), total);
+  await page.goBack();
+  await page.waitForFunction(() => window.location.hash === '');
+  assert.equal(await text('total'), total);
+  // Lines are merged unless they are asked for.
+  await open('diff', '#lines=apart');
+  assert.equal(await page.locator('#by-line').isChecked(), true);
+  assert.deepEqual(await page.locator('#legend li').allInnerTexts(), ['gone', 'half', 'as before', 'twice', 'new']);
 });

@@ -1,17 +1,24 @@
 // The pure half of the page's lists, without a browser: leaks and types, data → rows → words and curves.
 // Run with `node --test tabs.test.js`. Expected numbers are literals.
+//
+//     DIFF=/path/to/folder node --test tabs.test.js
+//
+// also compares the changes of folder/diff.html with folder/stack.json, line.json, … package.json, which `heaptide diff --json --limit 0
+// --by stack` and so on wrote of the same captures. Without DIFF that is skipped and said.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
 import { load, without } from './made.js';
 
-const { readPage } = await load('data.js');
+const { readPage, unpackPage } = await load('data.js');
 const { readLeaks } = await load('data_leaks.js');
 const { readTypes } = await load('data_types.js');
 const leaks = await load('leaks.js');
 const types = await load('types.js');
 const plot = await load('plot.js');
+const changes = await load('changes.js');
 const { Model } = await load('model.js');
 const { matcher, matchFrames } = await load('calls.js');
 const { DATA_VERSION } = await load('data.js');
@@ -208,6 +215,79 @@ test('damaged types are refused with a sentence', () => {
   broken((raw) => { raw[process][0].censuses.reason = []; }, 'a process has types without a census');
   broken((raw) => { raw[process] = []; }, 'there are types of no process');
   assert.deepEqual(readTypes(undefined), []);
+});
+
+// ---- changes ------------------------------------------------------------------------------------------------
+
+/** main calls old (100 bytes before, gone), work at line 7 (50, then 80) and new work at line 8 (30), which calls itself (5). */
+const DIFF = page({
+  strings: ['main', 'old', 'work', 'app.py', 'lib.py', '', 'app', 'lib'],
+  frames: { function: [0, 1, 2, 2], file: [3, 4, 4, 4], package: [6, 7, 7, 7], source: [5, 5, 5, 5], line: [5, 3, 7, 8], kind: [0, 1, 1, 1] },
+  nodes: { back: [0, 1, 2, 3, 1], frame: [0, 1, 2, 3, 3] },
+  ...without(5),
+  metrics: [{ key: 'peak', label: 'Peak', cell: [2, 3, 4], bytes: [80, 30, 5], counts: [2, 1, 1], before: { cell: [1, 2], bytes: [100, 50], counts: [4, 2] } }],
+  modules: [6, 7, 7, 7],
+});
+const changed = (by, choice = {}, unit = 'bytes') => changes
+  .chosenChanges(changes.changeRows(DIFF, DIFF.metrics[0], by, unit), { by, only: '', sort: 'own', ...choice }, unit)
+  .map((row) => `${row.name} ${row.place} ${changes.growthOf(row.own, unit)} ${changes.growthOf(row.total, unit)} ${changes.fateOf(row.own, unit)}`);
+
+test('changes by call path are of functions, at whatever line', () => {
+  // The two lines of work under main are one; the call of work by itself is another path.
+  assert.deepEqual(changed('stack'), ['old lib.py -100 -100 gone', 'work lib.py 60 65 grew', 'work lib.py 5 5 new']);
+  assert.deepEqual(changed('stack', { only: 'grew' }).length, 2);
+  assert.deepEqual(changed('stack', { only: 'gone' }), ['old lib.py -100 -100 gone']);
+  assert.deepEqual(changed('stack', { only: 'new' }), ['work lib.py 5 5 new']);
+  assert.deepEqual(changed('stack', { sort: 'after' }), ['work lib.py 60 65 grew', 'work lib.py 5 5 new', 'old lib.py -100 -100 gone']);
+});
+
+test('changes by anything else count a call path once', () => {
+  assert.deepEqual(changed('function'), ['old lib.py -100 -100 gone', 'work lib.py 65 65 grew']);
+  assert.deepEqual(changed('line'), ['old lib.py:3 -100 -100 gone', 'work lib.py:8 35 35 new', 'work lib.py:7 30 30 grew']);
+  assert.deepEqual(changed('file'), ['lib.py  -35 -35 shrank']);
+  assert.deepEqual(changed('module'), ['lib  -35 -35 shrank']);
+  assert.deepEqual(changed('package'), ['lib  -35 -35 shrank']);
+  // Who only called what changed is there if what was called is asked for.
+  assert.deepEqual(changed('file', { sort: 'total' }), ['lib.py  -35 -35 shrank', 'app.py  0 -35 same']);
+  // Blocks: 4 and 2 before, 2, 1 and 1 after.
+  assert.deepEqual(changed('function', {}, 'blocks'), ['old lib.py -4 -4 gone', 'work lib.py 2 2 grew']);
+});
+
+test('the graph of a difference: widths, and only what grew', () => {
+  const model = new Model(DIFF);
+  assert.equal(model.look.byLine, false);
+  const width = (change) => {
+    model.show({ ...model.look, ...change });
+    return model.view.columns[model.column][0];
+  };
+  assert.deepEqual(['larger', 'change', 'before', 'after'].map((widths) => width({ widths })), [215, 165, 150, 115]);
+  assert.deepEqual(['larger', 'change', 'before', 'after'].map((widths) => width({ widths, unit: 'blocks' })), [8, 6, 6, 4]);
+  assert.equal(width({ unit: 'bytes', widths: 'larger', onlyGrew: true }), 115);
+  assert.deepEqual(model.headline(), { number: '+65 B', words: '50 B before, 115 B after, live at the peak, of the call paths that grew' });
+  assert.equal(width({ onlyGrew: false }), 215);
+});
+
+const diffs = process.env.DIFF;
+test('changes are those of heaptide diff', { skip: diffs ? false : 'DIFF is not set' }, async () => {
+  const html = readFileSync(`${diffs}/diff.html`, 'utf8');
+  const start = html.indexOf('id="data">') + 'id="data">'.length;
+  const data = readPage(await unpackPage(html.slice(start, html.indexOf('</script>', start))));
+  const metric = data.metrics.find(({ key }) => key === 'peak');
+  const sides = ({ before, after }) => [before.bytes, before.count, after.bytes, after.count].join(' ');
+  const ours = ({ bytes, counts, beforeBytes, beforeCounts }) => [beforeBytes, beforeCounts, bytes, counts].join(' ');
+  for (const [by] of changes.CHANGES_BY) {
+    const report = JSON.parse(readFileSync(`${diffs}/${by}.json`, 'utf8'));
+    const expected = by === 'stack'
+      ? report.changes.map((change) => `${change.frames.map(({ function: name, file }) => `${name} ${file}`).join(' < ')}: ${sides(change)}`)
+      : report.groups.map((row) => `${row.name} ${by === 'file' ? '' : row.file ?? ''}${row.line ? `:${row.line}` : ''}: ${sides(row.own)}, ${sides(row.total)}`);
+    const rows = changes.changeRows(data, metric, by, 'bytes').filter(({ name }) => name !== '[no stack]' && name !== 'unknown');
+    const found = by === 'stack'
+      ? rows.map((row) => `${leaks.pathOfNode(data, row.node).map(({ name, place }) => `${name} ${place.replace(/:\d+$/, '')}`).join(' < ')}: ${ours(row.own)}`)
+      : rows.map((row) => `${row.name} ${row.place}: ${ours(row.own)}, ${ours(row.total)}`);
+    const known = expected.filter((row) => !row.startsWith('unknown '));
+    assert.ok(known.length > 0, by);
+    assert.deepEqual(found.sort(), known.sort(), by);
+  }
 });
 
 // ---- curves -------------------------------------------------------------------------------------------------

@@ -7,12 +7,15 @@ import { GROUPS, SORTS } from './rows.js';
  * @typedef {{metric: string, unit: 'bytes' | 'blocks', view: string, byLine: boolean, interpreter: boolean,
  *   imports: boolean, onlyProject: boolean, mergeRecursion: boolean, least: number, colours: string, from: string, to: string,
  *   process: number, thread: number, allocator: string, search: string, zoom: number[], group: string, sort: string, filter: string,
- *   bySource: boolean, flames: boolean}} Look
+ *   bySource: boolean, flames: boolean, widths: string, onlyGrew: boolean}} Look
  *   `view`: "calls", "inverted", "table" and what else there is. `imports`, `interpreter`: whether frames of the import system, other frames of the interpreter are
  *   shown. `least`: smallest frame shown by itself, in percent of all. `colours`: one of COLOURS. `from`, `to`: instants by name (see course.js); the same: an instant; "":
  *   the whole run. `process`, `thread`: indices, −1: all. `allocator`: name, "": all. `zoom`: frames from below the root. `group`, `sort`, `filter`: of the table, see rows.js.
  *   `bySource`: whether source lines stand in the rectangles. `flames`: whether the root is at the bottom.
  */
+
+/** What can give a frame of a difference its width: the larger side, how much it changed, or a side. */
+export const WIDTHS = ['larger', 'change', 'before', 'after'];
 
 /** What can give a frame its colour. */
 export const COLOURS = ['kind', 'packages', 'share', 'growth'];
@@ -29,7 +32,7 @@ export function firstLook(metric, inverted = false, colours = 'kind') {
   return {
     metric, unit: 'bytes', view, byLine: true, interpreter: false, imports: false, onlyProject: false, mergeRecursion: false,
     least: 0, colours, from: '', to: '', process: -1, thread: -1, allocator: '', search: '', zoom: [],
-    group: 'function', sort: 'own', filter: '', bySource: false, flames: false,
+    group: 'function', sort: 'own', filter: '', bySource: false, flames: false, widths: 'larger', onlyGrew: false,
   };
 }
 
@@ -44,7 +47,7 @@ export function toAddress(look, first) {
   if (look.metric !== first.metric) parts.push(`metric=${encodeURIComponent(look.metric)}`);
   if (look.unit === 'blocks') parts.push('unit=blocks');
   if (look.view !== first.view) parts.push(`view=${look.view}`);
-  if (!look.byLine) parts.push('lines=merged');
+  if (look.byLine !== first.byLine) parts.push(`lines=${look.byLine ? 'apart' : 'merged'}`);
   if (look.interpreter) parts.push('interpreter=shown');
   if (look.imports) parts.push('imports=shown');
   if (look.onlyProject) parts.push('code=project');
@@ -61,6 +64,8 @@ export function toAddress(look, first) {
   if (look.group !== first.group) parts.push(`by=${look.group}`);
   if (look.sort !== first.sort) parts.push(`sort=${look.sort}`);
   if (look.filter) parts.push(`filter=${encodeURIComponent(look.filter)}`);
+  if (look.widths !== first.widths) parts.push(`widths=${look.widths}`);
+  if (look.onlyGrew) parts.push('only=grew');
   if (look.search) parts.push(`search=${encodeURIComponent(look.search)}`);
   if (look.zoom.length > 0) parts.push(`zoom=${look.zoom.join('.')}`);
   return `#${parts.join('&')}`;
@@ -105,6 +110,8 @@ export function fromAddress(address, first, metrics, views) {
     else if (name === 'by' && GROUPS.some((group) => group === value)) look.group = value;
     else if (name === 'sort' && SORTS.includes(value.replace(/\.turned$/, ''))) look.sort = value;
     else if (name === 'filter') look.filter = value;
+    else if (name === 'widths' && WIDTHS.includes(value)) look.widths = value;
+    else if (name === 'only') look.onlyGrew = value === 'grew';
     else if (name === 'search') look.search = value;
     else if (name === 'zoom' && /^\d+(\.\d+)*$/.test(value)) look.zoom = value.split('.').map(Number);
   }

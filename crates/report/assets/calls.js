@@ -5,15 +5,18 @@
 // Values are kept as a list of columns, one number per tree node:
 //
 //     0 bytes   1 counts   2 bytes before   3 counts before   4 width in bytes   5 width in counts
+//     6 change in bytes   7 change in counts
 //
 // Without a "before" side there are only the first two, and a frame is as wide as its value. With one, the
 // width of a frame is the sum, over the call paths through it, of the larger of the two sides. So a path that
-// is gone keeps its width, children always fit exactly into their parent, and the inverted view adds up too.
+// is gone keeps its width, children always fit exactly into their parent, and the inverted view adds up too. The last two are the
+// same with how much each call path changed, whatever the sign. The reader chooses among these and the two sides.
 
 export const BYTES = 0;
 export const COUNTS = 1;
 export const BEFORE = 2;
 export const WIDTH = 4;
+export const CHANGED = 6;
 
 /**
  * @typedef {import('./data.js').Nodes} Nodes
@@ -119,6 +122,9 @@ export function ownColumns(tree, cells, metric, pass = null) {
     for (const unit of [BYTES, COUNTS]) {
       columns.push(columns[unit].map((after, i) => Math.max(after, columns[BEFORE + unit][i])));
     }
+    for (const unit of [BYTES, COUNTS]) {
+      columns.push(columns[unit].map((after, i) => Math.abs(after - columns[BEFORE + unit][i])));
+    }
   }
   return columns;
 }
@@ -141,10 +147,12 @@ export function totalColumns(tree, own) {
  * The column that gives the widths.
  * @param {Columns} columns
  * @param {number} unit  BYTES or COUNTS
+ * @param {string} [widths]  of a difference, one of WIDTHS in address.js
  * @returns {number}
  */
-export function widthColumn(columns, unit) {
-  return columns.length > WIDTH ? WIDTH + unit : unit;
+export function widthColumn(columns, unit, widths = 'larger') {
+  if (columns.length <= WIDTH) return unit;
+  return unit + ({ change: CHANGED, before: BEFORE, after: BYTES }[widths] ?? WIDTH);
 }
 
 /**

@@ -30,9 +30,10 @@ export const INTERPRETER = 3;
  *   processes: Processes, threads: Threads, allocators: string[], metrics: Metric[], course: import('./course.js').Course | null,
  *   defaultMetric: number, inverted: boolean, temporaryWithin: number, timeline: Timeline,
  *   marks: {seconds: number[], name: string[]}, censuses: number[], startedUnix: number, peakAt: number | null,
- *   leaks: import('./data_leaks.js').Leaks | null, types: import('./data_types.js').TypesOf[], firstView: string}} Page
+ *   leaks: import('./data_leaks.js').Leaks | null, types: import('./data_types.js').TypesOf[], firstView: string,
+ *   modules: string[]}} Page
  *   inverted: how it opens; temporaryWithin: most other allocations before the release; startedUnix: seconds, 0: not known;
- *   firstView: another than the call tree that it opens with, "": none
+ *   firstView: another than the call tree that it opens with, "": none; modules: by frame, none if the data do not tell
  */
 
 /**
@@ -84,6 +85,7 @@ export function readPage(text) {
   check(typeof raw.inverted === 'boolean', '"inverted" is missing');
   check(raw.temporary_within >= 0, '"temporary_within" is missing');
   const seconds = Float64Array.from(numbers(raw.timeline?.seconds, 'timeline.seconds'));
+  const modules = raw.modules === undefined ? [] : array(raw.modules, 'modules', frames.length).map((i) => strings[i] ?? '');
   const leaks = readLeaks(raw.leaks, nodes.length);
   const types = readTypes(raw.types);
   const firstView = raw.view === 'leaks' && leaks ? 'leaks' : raw.view === 'types' && types.length > 0 ? 'types' : '';
@@ -112,6 +114,7 @@ export function readPage(text) {
     censuses: numbers(raw.censuses, 'censuses'),
     startedUnix: Number(raw.started_unix) || 0,
     peakAt: typeof raw.peak_at_seconds === 'number' ? raw.peak_at_seconds : null,
+    modules,
     leaks,
     types,
     firstView,

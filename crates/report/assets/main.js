@@ -3,7 +3,7 @@
 
 import { readPage, unpackPage } from './data.js';
 import { pathOf } from './views.js';
-import { COLOURS, fromAddress, toAddress } from './address.js';
+import { COLOURS, WIDTHS, fromAddress, toAddress } from './address.js';
 import { SMALLER } from './prune.js';
 import { Model } from './model.js';
 import { choice, closesByItself, element, part, recall, remember, showFacts, showLegend } from './panels.js';
@@ -14,6 +14,7 @@ import { TreeView } from './tree.js';
 import { Downloads } from './download.js';
 import { LeaksView } from './leaks_view.js';
 import { TypesView } from './types_view.js';
+import { ChangesView } from './changes_view.js';
 import { TimeBar } from './timebar.js';
 import { Filters } from './filters.js';
 import { metricKeys } from './selection.js';
@@ -40,6 +41,7 @@ import { temporaryPhrase } from './words.js';
 const OPTIONS = /** @type {const} */ ([
   ['by-line', 'byLine'], ['imports', 'imports'], ['interpreter', 'interpreter'], ['only-project', 'onlyProject'], ['merge-recursion', 'mergeRecursion'],
   ['by-source', 'bySource'], ['flames', 'flames'],
+  ['only-grew', 'onlyGrew'],
 ]);
 
 /** A page that cannot be shown says why, instead of staying empty. @param {unknown} error */
@@ -78,6 +80,7 @@ export class Application {
     this.filters = new Filters(this);
     /** By `Look.view`. @type {Record<string, PageView>} */
     this.views = { calls: this.graph, inverted: this.graph, tree: new TreeView(this), table: new TableView(this) };
+    if (model.difference || model.page.course) this.views.changes = new ChangesView(this);
     if (model.page.leaks) this.views.leaks = new LeaksView(this, model.page.leaks);
     if (model.page.types.length > 0) this.views.types = new TypesView(this, model.page.types);
   }
@@ -258,6 +261,7 @@ export class Application {
       (value) => this.go({ unit: value === 'blocks' ? 'blocks' : 'bytes' }),
     );
     const lists = [
+      { value: 'changes', text: 'Changes', title: 'What grew, shrank, is new or gone (G)' },
       { value: 'leaks', text: 'Leaks', title: 'What was left at the end, and how it grew (L)' },
       { value: 'types', text: 'Types', title: 'Python objects by type at each census (Y)' },
     ];
@@ -272,7 +276,13 @@ export class Application {
       ],
       (view) => this.go({ view }),
     );
-    this.marks = [() => {}, unit, view];
+    const widths = { larger: 'Both', change: 'Difference', before: 'Before', after: 'After' };
+    const width = choice(
+      part('width-choice'),
+      WIDTHS.map((value) => ({ value, text: widths[/** @type {'larger'} */ (value)], title: value === 'larger' ? 'As wide as the larger side' : undefined })),
+      (value) => this.go({ widths: value }),
+    );
+    this.marks = [() => {}, unit, view, width];
   }
 
   /** An instant has other metrics than a window or the whole run. */
@@ -293,7 +303,9 @@ export class Application {
     part('total').textContent = number;
     part('total-words').textContent = words;
     this.showMetrics();
-    const chosen = [model.metric.key, look.unit, look.view];
+    const chosen = [model.metric.key, look.unit, look.view, look.widths];
+    part('width-field').hidden = !model.difference;
+    part('only-grew-label').hidden = !model.difference;
     this.marks.forEach((mark, i) => mark(chosen[i]));
     part('unit-choice').lastChild.textContent = model.noun === 'block' ? 'Blocks' : 'Allocations';
     this.showOptions();
@@ -421,6 +433,7 @@ export class Application {
       case 'o': case 'O': this.toggle('tree'); return true;
       case 'l': case 'L': this.toggle('leaks'); return true;
       case 'y': case 'Y': this.toggle('types'); return true;
+      case 'g': case 'G': this.toggle('changes'); return true;
       case 'c': case 'C': this.copy(); return true;
       case 'd': case 'D': this.side.toggle(); return true;
       case '?': part('info').showModal(); return true;

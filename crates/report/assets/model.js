@@ -11,6 +11,7 @@ import { Selection } from './selection.js';
 import { bytesOverTime, liveAt, pointNanos } from './course.js';
 import { firstLook } from './address.js';
 import { LineTree } from './functions.js';
+import { onlyGrown } from './changes.js';
 import { SMALLER, hiddenFrames, importFrames, mergeRecursion, smallerTogether } from './prune.js';
 import { changeColor, kindColor, packageColor, rootColor, shareColor } from './colors.js';
 import { baseName, countNoun, counted, exact, fileAndLine, humanBytes, percent, signed } from './words.js';
@@ -35,6 +36,8 @@ export class Model {
     this.dark = false;
     /** @type {Look} */
     this.look = firstLook(page.metrics[page.defaultMetric].key, page.inverted, isDifference ? 'growth' : 'kind');
+    // Lines are told apart in the data of a difference, but what only moved would look like a change.
+    if (isDifference) this.look.byLine = false;
     if (page.firstView) this.look.view = page.firstView;
     this.chosen = new Selection(page, this.look);
     /** How all grew, by node of the tree, made when asked for. @type {Float64Array | null} */
@@ -46,6 +49,8 @@ export class Model {
     this.matched = null;
     /** @type {string[]} fill per frame, made when asked for */
     this.fills = [];
+    /** What `shownMetric` made last. @type {{of: import('./selection.js').Shown, pass: Uint8Array | null, metric: import('./selection.js').Shown} | null} */
+    this.grownPaths = null;
     this.tree = this.makeTree();
     this.own = this.ownOf(this.tree);
     this.column = widthColumn(this.own, BYTES);
@@ -65,10 +70,10 @@ export class Model {
     this.look = look;
     if (look.colours !== before.colours) this.fills = [];
     const frames = /** @type {const} */ (['byLine', 'interpreter', 'imports', 'onlyProject', 'mergeRecursion']).some((name) => look[name] !== before[name]);
-    const pruned = look.least !== before.least || (look.least > 0 && look.unit !== before.unit);
+    const pruned = look.least !== before.least || (look.least > 0 && (look.unit !== before.unit || look.widths !== before.widths));
     const last = this.chosen;
     this.chosen = new Selection(this.page, look, last);
-    const amounts = last.metric !== this.chosen.metric || last.pass !== this.chosen.pass;
+    const amounts = last.metric !== this.chosen.metric || last.pass !== this.chosen.pass || look.onlyGrew !== before.onlyGrew;
     // Where small frames are put together there will be nodes more.
     const grows = look.least > 0 !== before.least > 0;
     const others = frames || grows || amounts || (look.view === 'inverted') !== (before.view === 'inverted');
@@ -77,7 +82,7 @@ export class Model {
       if (frames || amounts) this.own = this.ownOf(this.tree);
       this.grown = null;
     }
-    this.column = widthColumn(this.own, look.unit === 'bytes' ? BYTES : COUNTS);
+    this.column = widthColumn(this.own, look.unit === 'bytes' ? BYTES : COUNTS, look.widths);
     if (others) this.base = this.makeBase();
     if (others || pruned) this.view = smallerTogether(this.base, this.column, look.least / 100);
     if (frames || look.search !== before.search) this.search(look.search);
@@ -116,7 +121,15 @@ export class Model {
    * @param {import('./calls.js').CallTree} tree
    */
   ownOf(tree) {
-    return ownColumns(tree, this.page.cells, this.metric, this.chosen.pass);
+    return ownColumns(tree, this.page.cells, this.shownMetric(), this.chosen.pass);
+  }
+
+  /** The metric as it is looked at: all of it, or with two sides only the call paths that grew. */
+  shownMetric() {
+    const { metric, pass } = this.chosen;
+    if (!this.look.onlyGrew || !metric.before) return metric;
+    if (this.grownPaths?.of !== metric || this.grownPaths.pass !== pass) this.grownPaths = { of: metric, pass, metric: onlyGrown(this.page, metric, pass) };
+    return this.grownPaths.metric;
   }
 
   makeBase() {
@@ -202,7 +215,7 @@ export class Model {
     const { bytes, counts, beforeBytes } = this.whole;
     const meaning = this.chosen.words();
     if (!this.difference) return { number: humanBytes(bytes), words: `${meaning}, ${counted(counts, this.noun)}` };
-    const from = `${humanBytes(beforeBytes)} before, ${humanBytes(bytes)} after, ${meaning}`;
+    const from = `${humanBytes(beforeBytes)} before, ${humanBytes(bytes)} after, ${meaning}${this.look.onlyGrew ? ', of the call paths that grew' : ''}`;
     return { number: signed(bytes - beforeBytes, humanBytes), words: from };
   }
 

@@ -157,7 +157,8 @@ export function showLegend(legend, model) {
   };
   const { colours } = model.look;
   if ((colours === 'growth' && model.canGrow) || model.metric.key === 'growth') {
-    scale('shrank', 'grew', [-1, -0.5, 0, 0.5, 1].map((value) => changeColor(value, model.dark)));
+    const steps = /** @type {[number, string][]} */ ([[-1, 'gone'], [-0.5, 'half'], [0, 'as before'], [0.5, 'twice'], [1, 'new']]);
+    legend.replaceChildren(...steps.map(([value, words]) => item(changeColor(value, model.dark), words)));
     return;
   }
   if (colours === 'share') {

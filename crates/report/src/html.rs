@@ -62,6 +62,8 @@ pub struct FlamePage {
     pub started_unix: u64,
     /// When the peak was, in seconds since the start of the program; `None`: not known, or not one instant.
     pub peak_at_seconds: Option<f64>,
+    /// The Python module or native object of each of `frames`; empty: not told.
+    pub modules: Vec<Arc<str>>,
     /// What was left and what is said of it; `None`: the page has no such view.
     pub leaks: Option<LeaksSection>,
     /// Python objects by type; `None`: there was no census.
@@ -267,6 +269,9 @@ fn check(page: &FlamePage) -> Result<(), String> {
         if metric.before.is_some() != page.metrics[0].before.is_some() {
             return Err(format!("metric {:?} of the flame graph has not the same sides as the first", metric.key));
         }
+    }
+    if !page.modules.is_empty() && page.modules.len() != page.frames.len() {
+        return Err("the frames of the flame graph have not one module each".to_owned());
     }
     if page.default_metric >= page.metrics.len() {
         return Err("the flame graph has no metric to show first".to_owned());

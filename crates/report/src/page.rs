@@ -106,6 +106,7 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
         metrics,
         default_metric: diff.metrics.iter().position(|shown| *shown == metric).unwrap_or(0),
         temporary_within: 1,
+        modules: owners(&diff.frames).into_iter().map(|owner| owner.module).collect(),
         ..FlamePage::default()
     };
     add_bare(&mut page, &diff.metrics, &diff.bare_after, Some(&diff.bare_before));
@@ -204,6 +205,9 @@ fn add_bare(page: &mut FlamePage, metrics: &[Metric], after: &AmountsOf, before:
     page.frames.push(PageFrame { function, file, line: 0, kind: PageKind::Unknown, package, source });
     let node = page.nodes.len() as u32;
     page.cells.push(PageCell { node, thread: None, allocator: None });
+    if !page.modules.is_empty() {
+        page.modules.push("".into());
+    }
     page.nodes.push(PageNode { parent: None, frame: page.frames.len() as u32 - 1 });
     for (metric, of) in page.metrics.iter_mut().zip(metrics.iter().copied()) {
         metric.bytes.push(after.of(of).bytes);

@@ -36,6 +36,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("layout.js", include_str!("../../assets/layout.js")),
     ("rows.js", include_str!("../../assets/rows.js")),
     ("address.js", include_str!("../../assets/address.js")),
+    ("changes.js", include_str!("../../assets/changes.js")),
     ("colors.js", include_str!("../../assets/colors.js")),
     ("draw.js", include_str!("../../assets/draw.js")),
     ("timeline.js", include_str!("../../assets/timeline.js")),
@@ -60,6 +61,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("leaks_view.js", include_str!("../../assets/leaks_view.js")),
     ("types.js", include_str!("../../assets/types.js")),
     ("types_view.js", include_str!("../../assets/types_view.js")),
+    ("changes_view.js", include_str!("../../assets/changes_view.js")),
     ("main.js", include_str!("../../assets/main.js")),
 ];
 

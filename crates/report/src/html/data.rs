@@ -23,6 +23,7 @@
 //! | `censuses` | seconds |
 //! | `started_unix` | seconds since 1970; 0: not known |
 //! | `peak_at_seconds` | number or null |
+//! | `modules` | index in `strings` for each frame; not there if the page does not tell modules |
 //! | `leaks` | `LeaksSection` (`html/leaks.rs`); not there if the page has no leaks |
 //! | `types` | `TypesSection` (`html/types.rs`); not there without a census |
 //! | `view` | the view that the page opens with, if it is not the call tree |
@@ -80,6 +81,8 @@ struct PageData<'a> {
     censuses: &'a [f64],
     started_unix: u64,
     peak_at_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    modules: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leaks: Option<&'a LeaksSection>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,6 +192,7 @@ pub(super) fn write(page: &FlamePage, out: &mut dyn Write) -> io::Result<()> {
         line: page.frames.iter().map(|frame| frame.line).collect(),
         kind: page.frames.iter().map(|frame| frame.kind as u8).collect(),
     };
+    let modules = page.modules.iter().map(|module| intern(module)).collect();
     let back = |(index, parent): (u32, Option<u32>)| parent.map_or(0, |parent| index - parent);
     let data = PageData {
         version: VERSION,
@@ -243,6 +247,7 @@ pub(super) fn write(page: &FlamePage, out: &mut dyn Write) -> io::Result<()> {
         censuses: &page.censuses,
         started_unix: page.started_unix,
         peak_at_seconds: page.peak_at_seconds,
+        modules,
         leaks: page.leaks.as_ref(),
         types: page.types.as_ref(),
         view: page.first_view,
