@@ -119,6 +119,15 @@ check('leaks', 'sites are chosen by who left them, by verdict and by search, and
   const found = await openers('leaks').count();
   assert.ok(found < all && found >= 1, `${found} of ${all}`);
   assert.equal(await text('search-result'), `${found} site${found === 1 ? '' : 's'}`);
+  // All of it is in the address, and can be taken back.
+  assert.equal(await address(), '#list=origin:,sort:bytes&search=leak_dict');
+  await page.reload();
+  await page.waitForFunction(() => !document.getElementById('page').hidden);
+  assert.equal(await openers('leaks').count(), found);
+  await open('leaks', '#list=verdict:start_up,origin:');
+  assert.match(await row('leaks'), /^start-up/);
+  await open('leaks', '#list=verdict:nonsense,sort:constructor');
+  assert.match(await page.locator('#leaks').innerText(), /No site is of this kind/);
 });
 
 check('leaks', 'a site is shown in the graph, and the way back leads here', async () => {
@@ -174,7 +183,10 @@ check('types', 'any two censuses are compared, and types are found by name', asy
   await page.locator('#search').fill('kept');
   await page.waitForFunction(() => document.getElementById('search-result').textContent === '1 type');
   assert.match(await row('types'), /^10\s[^]*__main__\.Kept/);
-  assert.equal(await address(), '#view=types&search=kept');
+  assert.equal(await address(), `#view=types&list=from:${last - 1}&search=kept`);
+  await page.goBack();
+  await page.waitForTimeout(50);
+  assert.notEqual(await page.locator('#types select').nth(2).inputValue(), '');
 });
 
 check('types', 'the key for types, in the dark', async () => {

@@ -18,6 +18,7 @@ const { readTypes } = await load('data_types.js');
 const leaks = await load('leaks.js');
 const types = await load('types.js');
 const plot = await load('plot.js');
+const choices = await load('choices.js');
 const changes = await load('changes.js');
 const { Model } = await load('model.js');
 const { matcher, matchFrames } = await load('calls.js');
@@ -288,6 +289,27 @@ test('changes are those of heaptide diff', { skip: diffs ? false : 'DIFF is not 
     assert.ok(known.length > 0, by);
     assert.deepEqual(found.sort(), known.sort(), by);
   }
+});
+
+// ---- what is chosen, in the address -------------------------------------------------------------------------
+
+test('what is chosen above a list is in the address', () => {
+  const first = { verdict: '', origin: 'program', sort: 'verdict', from: 2 };
+  const there = (chosen) => choices.toListAddress({ ...first, ...chosen }, first);
+  assert.equal(there({}), '');
+  assert.equal(there({ verdict: 'grows', origin: '', from: 0 }), 'verdict:grows,origin:,from:0');
+  const back = (text) => choices.fromListAddress(text, first);
+  assert.deepEqual(back('verdict:grows,origin:,from:0'), { verdict: 'grows', origin: '', sort: 'verdict', from: 0 });
+  for (const nonsense of ['', 'x', 'from:-1', 'from:1e9', 'sort:<b>', 'constructor:1', '__proto__:1', ':,:']) assert.deepEqual(back(nonsense), first, nonsense);
+});
+
+test('an address that chooses what is not there shows what is', () => {
+  const processes = readT();
+  const shown = (text) => types.addressedTypes(text, processes);
+  assert.deepEqual(shown(''), { process: 0, from: 0, to: 2, sort: 'growth', only: '' });
+  assert.deepEqual(shown('from:1,to:99,process:7,only:grew'), { process: 0, from: 1, to: 2, sort: 'growth', only: 'grew' });
+  assert.deepEqual(rows({ sort: 'constructor' }), rows({ sort: 'bytes' }));
+  assert.deepEqual(chosen({ sort: 'toString' }), chosen({ sort: 'bytes' }));
 });
 
 // ---- curves -------------------------------------------------------------------------------------------------

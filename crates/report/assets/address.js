@@ -7,7 +7,7 @@ import { GROUPS, SORTS } from './rows.js';
  * @typedef {{metric: string, unit: 'bytes' | 'blocks', view: string, byLine: boolean, interpreter: boolean,
  *   imports: boolean, onlyProject: boolean, mergeRecursion: boolean, least: number, colours: string, from: string, to: string,
  *   process: number, thread: number, allocator: string, search: string, zoom: number[], group: string, sort: string, filter: string,
- *   bySource: boolean, flames: boolean, widths: string, onlyGrew: boolean}} Look
+ *   bySource: boolean, flames: boolean, widths: string, onlyGrew: boolean, list: string}} Look  `list`: what is chosen above a list, see choices.js.
  *   `view`: "calls", "inverted", "table" and what else there is. `imports`, `interpreter`: whether frames of the import system, other frames of the interpreter are
  *   shown. `least`: smallest frame shown by itself, in percent of all. `colours`: one of COLOURS. `from`, `to`: instants by name (see course.js); the same: an instant; "":
  *   the whole run. `process`, `thread`: indices, −1: all. `allocator`: name, "": all. `zoom`: frames from below the root. `group`, `sort`, `filter`: of the table, see rows.js.
@@ -32,7 +32,7 @@ export function firstLook(metric, inverted = false, colours = 'kind') {
   return {
     metric, unit: 'bytes', view, byLine: true, interpreter: false, imports: false, onlyProject: false, mergeRecursion: false,
     least: 0, colours, from: '', to: '', process: -1, thread: -1, allocator: '', search: '', zoom: [],
-    group: 'function', sort: 'own', filter: '', bySource: false, flames: false, widths: 'larger', onlyGrew: false,
+    group: 'function', sort: 'own', filter: '', bySource: false, flames: false, widths: 'larger', onlyGrew: false, list: '',
   };
 }
 
@@ -66,6 +66,7 @@ export function toAddress(look, first) {
   if (look.filter) parts.push(`filter=${encodeURIComponent(look.filter)}`);
   if (look.widths !== first.widths) parts.push(`widths=${look.widths}`);
   if (look.onlyGrew) parts.push('only=grew');
+  if (look.list) parts.push(`list=${encodeURIComponent(look.list)}`);
   if (look.search) parts.push(`search=${encodeURIComponent(look.search)}`);
   if (look.zoom.length > 0) parts.push(`zoom=${look.zoom.join('.')}`);
   return `#${parts.join('&')}`;
@@ -111,6 +112,7 @@ export function fromAddress(address, first, metrics, views) {
     else if (name === 'sort' && SORTS.includes(value.replace(/\.turned$/, ''))) look.sort = value;
     else if (name === 'filter') look.filter = value;
     else if (name === 'widths' && WIDTHS.includes(value)) look.widths = value;
+    else if (name === 'list') look.list = value;
     else if (name === 'only') look.onlyGrew = value === 'grew';
     else if (name === 'search') look.search = value;
     else if (name === 'zoom' && /^\d+(\.\d+)*$/.test(value)) look.zoom = value.split('.').map(Number);

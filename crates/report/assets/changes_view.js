@@ -1,6 +1,7 @@
 // @ts-check
 // The view of what changed from one side to the other. Which rows, in which order, is changes.js's.
 
+import { fromListAddress, toListAddress } from './choices.js';
 import { CHANGES_BY, changeRows, chosenChanges, fateOf, growthOf, isChanged } from './changes.js';
 import { pathOfNode, searchFor, zoomTo } from './leaks.js';
 import { frameList, pairList, selectBox, showList } from './lists.js';
@@ -25,7 +26,8 @@ export class ChangesView {
     this.hint = 'A name opens its row: both sides in full, and the call path.';
     this.place = part('changes');
     /** @type {import('./changes.js').ChangesChoice} */
-    this.chosen = { by: 'stack', only: '', sort: 'own' };
+    this.first = { by: 'stack', only: '', sort: 'own' };
+    this.chosen = this.first;
     /** @type {Set<string>} */
     this.opened = new Set();
     /** What `all` was made of. @type {unknown[]} */
@@ -73,6 +75,8 @@ export class ChangesView {
   /** After the model has changed. */
   show() {
     if (!this.model.difference) return this.ask();
+    this.chosen = fromListAddress(this.model.look.list, this.first);
+    if (!CHANGES_BY.some(([by]) => by === this.chosen.by)) this.chosen.by = 'stack';
     this.showTools();
     const { model, chosen } = this;
     const { unit } = model.look;
@@ -135,10 +139,9 @@ export class ChangesView {
 
   /** @param {Partial<import('./changes.js').ChangesChoice>} change */
   choose(change) {
-    Object.assign(this.chosen, change);
-    if (this.chosen.by === 'stack' && this.chosen.sort === 'total') this.chosen.sort = 'own';
-    this.show();
-    this.app.showTools();
+    const chosen = { ...this.chosen, ...change };
+    if (chosen.by === 'stack' && chosen.sort === 'total') chosen.sort = 'own';
+    this.app.go({ list: toListAddress(chosen, this.first) });
   }
 
   showTools() {

@@ -1,6 +1,7 @@
 // @ts-check
 // What was left at the end, as rows to show: which, in which order, in which words. Pure.
 
+import { orderNamed } from './choices.js';
 import { VERDICTS } from './data_leaks.js';
 import { countNoun, counted, fileAndLine, humanBytes } from './words.js';
 
@@ -74,7 +75,7 @@ const SITE_ORDERS = /** @type {Record<string, (a: Site, b: Site) => number>} */ 
  * @returns {Site[]}
  */
 export function chosenSites(leaks, chosen, found = () => true) {
-  const order = SITE_ORDERS[chosen.sort] ?? SITE_ORDERS.bytes;
+  const order = orderNamed(SITE_ORDERS, chosen.sort, 'bytes');
   return leaks.sites
     .filter((site) => (!chosen.verdict || site.verdict === chosen.verdict) && isOf(leaks, site, chosen.origin) && found(site))
     .sort((a, b) => order(a, b) || b.bytes - a.bytes || a.index - b.index);

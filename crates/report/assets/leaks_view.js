@@ -1,6 +1,7 @@
 // @ts-check
 // The view of what was left at the end: each site with its verdict and how it grew. Which sites, in which order and words, is leaks.js's.
 
+import { fromListAddress, toListAddress } from './choices.js';
 import { ORIGIN_WORDS, VERDICT_WORDS, chosenSites, denseCurve, firstLeaksChoice, isLeak, leftOutSentences } from './leaks.js';
 import { leakRate, pathOfNode, searchFor, siteOnStack, verdictCounts, zoomTo } from './leaks.js';
 import { frameList, pairList, selectBox, showList } from './lists.js';
@@ -31,7 +32,8 @@ export class LeaksView {
     this.leaks = leaks;
     this.hint = 'A name opens its row: how it went over time, and who asked for it.';
     this.place = part('leaks');
-    this.chosen = firstLeaksChoice(leaks);
+    this.first = firstLeaksChoice(leaks);
+    this.chosen = this.first;
     /** @type {Set<string>} */
     this.opened = new Set();
     this.tools = element('div', undefined, 'list-tools');
@@ -64,6 +66,7 @@ export class LeaksView {
 
   /** After the model has changed. */
   show() {
+    this.chosen = fromListAddress(this.app.model.look.list, this.first);
     const { leaks, chosen } = this;
     this.showTools();
     const judged = leaks.judged !== null;
@@ -100,16 +103,14 @@ export class LeaksView {
     return [
       { title: 'Per second', sort: 'rate', number: true, hint: 'Of a leak: bytes by which it grew', cell: (site) => (leakRate(site) > 0 ? humanBytes(Math.round(site.rate)) : '–') },
       { title: 'Score', sort: 'score', number: true, hint: 'Of a leak: in how many percent of the time since it began it grew', cell: (site) => (site.score > 0 ? String(site.score) : '–') },
-      { title: 'Highest', sort: 'highest', number: true, hint: 'Most bytes that it had at once', cell: (site) => humanBytes(site.highest) },
+      { title: 'Highest', sort: 'highest', number: true, hint: 'Most bytes that it had at once. What several processes left, one after the other, may be more', cell: (site) => humanBytes(site.highest) },
       { title: 'Over time', hint: 'The least live bytes in each part of the run', cell: (site) => this.curve(site) },
     ];
   }
 
   /** @param {Partial<import('./leaks.js').LeaksChoice>} change */
   choose(change) {
-    Object.assign(this.chosen, change);
-    this.show();
-    this.app.showTools();
+    this.app.go({ list: toListAddress({ ...this.chosen, ...change }, this.first) });
   }
 
   showTools() {

@@ -148,6 +148,8 @@ export class Application {
   go(change, step = true) {
     const before = this.model.look;
     const look = { ...before, ...change };
+    // What is chosen above one list means nothing to another.
+    if (look.view !== before.view) look.list = change.list ?? '';
     // Another tree has other paths: keep the zoom as far as the path still leads, but not when turned over.
     if ((look.view === 'inverted') !== (before.view === 'inverted')) look.zoom = [];
     this.show(look);

@@ -1,6 +1,8 @@
 // @ts-check
 // Python objects by type as rows to show: between which censuses, in which order. Pure.
 
+import { fromListAddress, orderNamed } from './choices.js';
+
 /**
  * @typedef {import('./data_types.js').TypeRow} TypeRow
  * @typedef {import('./data_types.js').TypesOf} TypesOf
@@ -18,6 +20,20 @@
 export function firstTypesChoice(processes, process) {
   const last = processes[process].censuses.length - 1;
   return { process, from: 0, to: last, sort: last > 0 ? 'growth' : 'bytes', only: '' };
+}
+
+/**
+ * What an address chooses, of what there is.
+ * @param {string} text
+ * @param {TypesOf[]} processes
+ * @returns {TypesChoice}
+ */
+export function addressedTypes(text, processes) {
+  const { process } = fromListAddress(text, firstTypesChoice(processes, 0));
+  const first = firstTypesChoice(processes, process < processes.length ? process : 0);
+  const chosen = fromListAddress(text, first);
+  const within = (/** @type {number} */ census) => Math.min(census, processes[first.process].censuses.length - 1);
+  return { ...chosen, process: first.process, from: within(chosen.from), to: within(chosen.to) };
 }
 
 /**
@@ -58,7 +74,7 @@ export function objectsGrown({ before, after }) {
  * @returns {TypeChange[]}
  */
 export function typeChanges(process, chosen, found = () => true) {
-  const order = TYPE_ORDERS[chosen.sort] ?? TYPE_ORDERS.bytes;
+  const order = orderNamed(TYPE_ORDERS, chosen.sort, 'bytes');
   return process.types
     .filter(({ name }) => found(name))
     .map((type) => ({ type, before: numbersAt(type, chosen.from), after: numbersAt(type, chosen.to) }))

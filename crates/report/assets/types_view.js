@@ -2,7 +2,8 @@
 // The view of Python objects by type: how many there were at each census, who holds those that are new. The rows are types.js's.
 
 import { matcher } from './calls.js';
-import { bytesGrown, firstTypesChoice, numbersAt, objectsGrown, typeChanges } from './types.js';
+import { toListAddress } from './choices.js';
+import { addressedTypes, bytesGrown, firstTypesChoice, numbersAt, objectsGrown, typeChanges } from './types.js';
 import { frameList, pairList, selectBox, showList } from './lists.js';
 import { element, part } from './panels.js';
 import { axesPicture, curvePicture, instantPoints } from './plot.js';
@@ -68,6 +69,9 @@ export class TypesView {
 
   /** After the model has changed. */
   show() {
+    const before = this.chosen.process;
+    this.chosen = addressedTypes(this.app.model.look.list, this.processes);
+    if (this.chosen.process !== before) this.opened.clear();
     this.showTools();
     const { chosen } = this;
     const several = this.process.censuses.length > 1;
@@ -102,9 +106,10 @@ export class TypesView {
 
   /** @param {Partial<import('./types.js').TypesChoice>} change */
   choose(change) {
-    Object.assign(this.chosen, change);
-    this.show();
-    this.app.showTools();
+    const chosen = { ...this.chosen, ...change };
+    // Another process has other censuses; which one it is, is said by its place.
+    const list = toListAddress(chosen, { ...firstTypesChoice(this.processes, chosen.process), process: 0 });
+    this.app.go({ list });
   }
 
   showTools() {
@@ -116,9 +121,7 @@ export class TypesView {
     const parts = [];
     if (processes.length > 1) {
       parts.push(selectBox('Process', processes.map(({ pid, types }, i) => ({ value: String(i), text: `${pid} (${counted(types.length, 'type')})` })), String(chosen.process), (place) => {
-        this.chosen = firstTypesChoice(processes, Number(place));
-        this.opened.clear();
-        this.choose({});
+        this.choose(firstTypesChoice(processes, Number(place)));
       }));
     }
     if (census.length > 1) {

@@ -36,6 +36,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("layout.js", include_str!("../../assets/layout.js")),
     ("rows.js", include_str!("../../assets/rows.js")),
     ("address.js", include_str!("../../assets/address.js")),
+    ("choices.js", include_str!("../../assets/choices.js")),
     ("changes.js", include_str!("../../assets/changes.js")),
     ("colors.js", include_str!("../../assets/colors.js")),
     ("draw.js", include_str!("../../assets/draw.js")),
