@@ -1,16 +1,15 @@
 //! `heaptide flamegraph`: a capture as an interactive page, a picture, or folded stacks.
 
 use crate::exit::{self, CliError};
-use crate::input::{Bar, Input, capture_error};
+use crate::input::Input;
 use crate::leaks;
 use crate::output::{OutputArgs, beside};
 use crate::selection::{Selection, profile};
-use heaptide_analyze::course::Course;
 use heaptide_analyze::instants::Span;
-use heaptide_analyze::profile::{Metric, Profile};
+use heaptide_analyze::profile::Metric;
 use heaptide_analyze::suppressions::Suppressions;
 use heaptide_report::{Context, folded, html, page, svg};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Draw where the memory went: an interactive page, by default of the peak
 #[derive(clap::Args, Debug)]
@@ -61,25 +60,25 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         Format::Folded => args.output.or_stdout(&[path])?,
     };
     let mut input = Input::open(path)?;
-    let profile =
-        profile(path, &input, Some(&args.selection.span), &args.selection.options(&args.selection.symbols()))?;
+    // A page of the whole run gets what a replay of all events tells, byte-seconds among it.
+    let replays = args.format == Format::Html && !args.quick && !input.capture.run.aggregate;
+    let symbols = args.selection.symbols();
+    let mut options = args.selection.options(&symbols);
+    options.byte_seconds &= !(replays && args.selection.span.is_whole());
+    let profile = profile(path, &input, Some(&args.selection.span), &options)?;
     input.forget_rows();
-    let course = match args.format {
-        Format::Html if !args.quick => course(path, &input, &profile, args.selection.pid, within)?,
-        _ => None,
-    };
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     // Leaks are those of the whole run; `leaks --html` has others.
-    let leaks = match (args.format, profile.span) {
-        (Format::Html, Span::Whole) => {
-            let suppressions = Suppressions::builtin();
-            let newest = (!args.quick).then_some(leaks::NEWEST);
-            let found = leaks::judged(path, &input, &profile, &suppressions, newest)?;
-            Some(page::leaks_section(&input.capture, &profile, &found, &suppressions, leaks::NEWEST))
-        }
-        _ => None,
-    };
-    let mut course = course;
+    let mut course = None;
+    let mut leaks = None;
+    if args.format == Format::Html && profile.span == Span::Whole {
+        let suppressions = Suppressions::builtin();
+        let newest = replays.then_some(leaks::NEWEST);
+        let asked = replays.then_some((args.selection.pid, within));
+        let found;
+        (found, course) = leaks::replayed(path, &input, &profile, &suppressions, newest, asked)?;
+        leaks = Some(page::leaks_section(&input.capture, &profile, &found, &suppressions, leaks::NEWEST));
+    }
     output.write(|out, _| match args.format {
         Format::Html => {
             let types = page::types_section(&context);
@@ -93,23 +92,6 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         Format::Folded => folded::write(&profile, metric, args.inverted, out),
     })?;
     Ok(exit::OK)
-}
-
-/// What was live when, for the page of a whole run whose events are there.
-fn course(
-    path: &Path,
-    input: &Input,
-    profile: &Profile,
-    pid: Option<u32>,
-    within: u32,
-) -> Result<Option<Course>, CliError> {
-    if profile.span != Span::Whole || input.capture.run.aggregate {
-        return Ok(None);
-    }
-    let mut bar = Bar::default();
-    let course = Course::of(&input.capture, pid, within, (), &mut |progress| bar.show(progress));
-    bar.clear();
-    course.map(|(course, ())| Some(course)).map_err(|error| capture_error(path, &error))
 }
 
 /// `flamegraph.html`, `flamegraph-leaked.4001.svg` …

@@ -6,6 +6,8 @@ use crate::output::{OutputArgs, beside};
 use crate::selection::{SourceArgs, profile};
 use crate::span::SpanArgs;
 use crate::threshold::parse_size;
+use heaptide_analyze::course::Course;
+use heaptide_analyze::instants::Span;
 use heaptide_analyze::leaks::{Judging, Leaks, Origin};
 use heaptide_analyze::profile::{self, Metric, Profile};
 use heaptide_analyze::suppressions::Suppressions;
@@ -90,24 +92,41 @@ fn suppressions(args: &Args) -> Result<Suppressions, CliError> {
 /// The share of the run whose newest allocations say nothing about growth, unless another is asked for.
 pub const NEWEST: f64 = 0.1;
 
-/// What was left of a profile, judged if that was asked for and the capture has the events to judge by. Only here is a replay for
-/// verdicts started.
-pub fn judged(
+/// What was left of a profile, judged if `newest` says by what part of the run; and the course of the whole run, if `course`
+/// says of which process, and how many allocations may lie between for temporary. One replay gives both; a capture without
+/// events neither.
+pub fn replayed(
     path: &Path,
     input: &Input,
     profile: &Profile,
     suppressions: &Suppressions,
     newest: Option<f64>,
-) -> Result<Leaks, CliError> {
+    course: Option<(Option<u32>, u32)>,
+) -> Result<(Leaks, Option<Course>), CliError> {
     let mut found = Leaks::of(profile, suppressions);
-    if let Some(newest) = newest.filter(|_| !input.capture.run.aggregate) {
-        let mut bar = Bar::default();
-        let judging = Judging { span: profile.span, newest };
-        let judged = found.judge(&input.capture, profile, judging, &mut |progress| bar.show(progress));
-        bar.clear();
-        judged.map_err(|error| capture_error(path, &error))?;
+    let capture = &input.capture;
+    if capture.run.aggregate {
+        return Ok((found, None));
     }
-    Ok(found)
+    let judging = Judging { span: profile.span, newest: newest.unwrap_or(NEWEST) };
+    let watch = newest.and_then(|_| found.watch(capture, profile, judging));
+    let mut bar = Bar::default();
+    let progress = &mut |progress| bar.show(progress);
+    let replayed = match course.filter(|_| profile.span == Span::Whole) {
+        Some((pid, within)) => {
+            Course::of(capture, pid, within, watch, progress).map(|(course, watch)| (Some(course), watch))
+        }
+        None if watch.is_some() => {
+            capture.replay(profile.span, 0, watch, progress).map(|replayed| (None, replayed.watch))
+        }
+        None => Ok((None, watch)),
+    };
+    bar.clear();
+    let (course, watch) = replayed.map_err(|error| capture_error(path, &error))?;
+    if let Some(watch) = watch {
+        found.judge_by(capture, judging, watch);
+    }
+    Ok((found, course))
 }
 
 /// Writes the list, then decides.
@@ -126,12 +145,13 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
     input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.pid);
     let newest = (!args.no_verdicts).then_some(args.ignore_newest);
-    let found = judged(path, &input, &profile, &suppressions, newest)?;
+    let course = args.html.then_some((args.pid, 1));
+    let (found, mut course) = replayed(path, &input, &profile, &suppressions, newest, course)?;
     let limit = (args.limit > 0).then_some(args.limit);
     let options = leaks::Options { limit, all: args.all, newest: args.ignore_newest };
     output.write(|out, style| match (args.html, args.json) {
         (true, _) => {
-            let page = page::of_profile(&context, &profile, None, Metric::Leaked, 1);
+            let page = page::of_profile(&context, &profile, course.take(), Metric::Leaked, 1);
             let section = page::leaks_section(context.capture, &profile, &found, &suppressions, args.ignore_newest);
             let types = page::types_section(&context);
             html::write(&html::FlamePage { leaks: Some(section), types, first_view: Some("leaks"), ..page }, out)

@@ -40,9 +40,9 @@ pub struct History {
 
 /// Follows groups of stacks through a run or a window of it.
 #[derive(Debug)]
-pub struct Histories<'g> {
+pub struct Histories {
     /// By stack: its group or [`NO_GROUP`].
-    group_of: &'g [u32],
+    group_of: Vec<u32>,
     groups: Vec<History>,
     rows: Vec<RowState>,
     /// By image: whether its own code has ended. What it releases since is its interpreter's tearing down.
@@ -76,9 +76,9 @@ struct RowState {
     live: Amount,
 }
 
-impl<'g> Histories<'g> {
+impl Histories {
     /// Of this number of groups, from one time to another; `group_of` says for each stack, by its number, which it is in.
-    pub fn new(group_of: &'g [u32], groups: usize, from: Nanos, to: Nanos) -> Self {
+    pub fn new(group_of: Vec<u32>, groups: usize, from: Nanos, to: Nanos) -> Self {
         let history = History {
             born: vec![Amount::default(); INTERVALS],
             intervals: vec![Interval::default()],
@@ -129,7 +129,7 @@ impl<'g> Histories<'g> {
     }
 }
 
-impl Watch for Histories<'_> {
+impl Watch for Histories {
     fn row(&mut self, _: RowId, image: ImageIndex, stack: StackId) {
         let group = self.group_of.get(stack.index()).copied().unwrap_or(NO_GROUP);
         self.rows.push(RowState { group, image, live: Amount::default() });

@@ -215,18 +215,25 @@ impl Leaks {
         judging: Judging,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), CaptureError> {
+        if let Some(watch) = self.watch(capture, profile, judging) {
+            let replayed = capture.replay(judging.span, 0, watch, progress)?;
+            self.judge_by(capture, judging, replayed.watch);
+        }
+        Ok(())
+    }
+
+    /// What watches a replay for [`Leaks::judge_by`]; `None`: there is too little to judge by.
+    pub fn watch(&self, capture: &Capture, profile: &Profile, judging: Judging) -> Option<Histories> {
         let duration = capture.account.totals.duration;
         let (from, to) = match judging.span {
             Span::Whole => (Nanos(0), duration),
-            Span::At(_) => return Ok(()),
+            Span::At(_) => return None,
             Span::Between(from, to) => (from.time(duration), to.time(duration)),
         };
         if to.0.saturating_sub(from.0) < SHORTEST.0 {
-            return Ok(());
+            return None;
         }
-        let judged = &mut self.sites[..];
-        let most = judged.len().min(MOST_JUDGED);
-        let judged = &mut judged[..most];
+        let judged = &self.sites[..self.sites.len().min(MOST_JUDGED)];
         let key = |leak: &Leak| (profile.tree.nodes()[leak.node.index()].frame, leak.origin);
         let groups: FxHashMap<(u32, Origin), u32> = judged.iter().map(key).zip(0u32..).collect();
         let (all_sites, origins) = (profile.sites(), Origin::of_nodes(profile));
@@ -234,14 +241,17 @@ impl Leaks {
             let frame = profile.tree.nodes()[all_sites[node.index()].index()].frame;
             groups.get(&(frame, origins[node.index()])).copied()
         });
-        let histories = Histories::new(&group_of, judged.len(), from, to);
-        let replayed = capture.replay(judging.span, 0, histories, progress)?;
-        let (histories, parts, step) = replayed.watch.finish();
+        Some(Histories::new(group_of, judged.len(), from, to))
+    }
+
+    /// Judges by what [`Leaks::watch`] gave, after the replay of what is judged.
+    pub fn judge_by(&mut self, capture: &Capture, judging: Judging, histories: Histories) {
+        let (histories, parts, step) = histories.finish();
         let events = capture.account.totals.events.max(1) as f64;
-        let seconds_of_run = duration.seconds();
+        let seconds_of_run = capture.account.totals.duration.seconds();
         let first = |history: &History| history.intervals.iter().position(|interval| interval.most > 0);
         let began = histories.iter().filter_map(first).min().unwrap_or(0);
-        for (leak, history) in judged.iter_mut().zip(&histories) {
+        for (leak, history) in self.sites.iter_mut().zip(&histories) {
             let judgement = judge(history, parts, judging.newest, began);
             let seconds = judgement.parts as f64 * step.seconds();
             let bytes_per_second = judgement.growth as f64 / seconds;
@@ -250,12 +260,11 @@ impl Leaks {
                 garbage: history.garbage,
                 bytes_per_second,
                 bytes_per_1000_events: bytes_per_second * seconds_of_run / events * 1000.0,
-                highest: history.intervals[..parts].iter().map(|interval| interval.most).max().unwrap_or(0),
                 curve: history.intervals[..parts].iter().map(|interval| interval.least).collect(),
+                highest: history.intervals[..parts].iter().map(|interval| interval.most).max().unwrap_or(0),
             });
         }
         self.step = step;
-        Ok(())
     }
 
     /// The sites that grow, the fastest first. None before they were judged.
