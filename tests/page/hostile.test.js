@@ -54,7 +54,7 @@ check('all that a reader does shows names as text', async (file) => {
   // Every other view there is, with the first of its rows open.
   for (const view of await page.locator('#view-choice button').all()) {
     await view.click();
-    for (const row of (await page.locator('.list:not([hidden]) .opener').all()).slice(0, 30)) await row.click();
+    for (const row of (await page.locator('.listing:not([hidden]) .opener').all()).slice(0, 30)) await row.click();
     assert.doesNotMatch(await page.locator('body').innerText(), ACTS);
   }
   await page.locator('#view-choice button').first().click();

@@ -7,6 +7,7 @@
 // --html` writes of fixtures/programs/changes.py, run with "before" and with "after"; CHROMIUM is the browser (/usr/bin/chromium). What is not there is skipped, and said.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import test, { afterEach, beforeEach } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -40,6 +41,14 @@ const text = (id) => page.locator(`#${id}`).textContent();
 const address = () => page.evaluate(() => decodeURIComponent(window.location.hash));
 const view = () => page.locator('#view-choice button[aria-checked="true"]').getAttribute('data-value');
 const openers = (of) => page.locator(`#${of} .opener`);
+/** The rows that are listed, as the page saves them: each an object. */
+const saved = async () => {
+  await page.locator('#download summary').click();
+  const waiting = page.waitForEvent('download');
+  await page.locator('#save-json').click();
+  const { rows } = JSON.parse(readFileSync(await (await waiting).path(), 'utf8'));
+  return rows;
+};
 /** What a reader sees of the first row. */
 const row = (of) => page.locator(`#${of} tbody tr:not(.opened)`).first().innerText();
 
@@ -137,11 +146,19 @@ check('leaks', 'a site is shown in the graph, and the way back leads here', asyn
   assert.equal(await view(), 'calls');
   assert.match(await address(), /^#view=calls&search=\/\S*leak_dict\\\.py:11\$\/&zoom=\d+(\.\d+)*$/);
   assert.match(await text('details'), /^respond {2}·/);
-  assert.match(await text('search-result'), /^[\d.]+ [KM]iB, [\d.]+% of all$/);
+  assert.match(await text('search-result'), /^\d+ frames?: [\d.]+ [KM]iB, [\d.]+% of all$/);
   assert.match(await text('total-words'), /^leaked: still live at the end/);
   await page.goBack();
   await page.waitForFunction(() => window.location.hash === '');
   assert.equal(await view(), 'leaks');
+});
+
+check('leaks', 'what is listed can be saved', async () => {
+  await open('leaks');
+  const [first, ...rest] = await saved();
+  assert.deepEqual([first.function, first.line, first.origin, first.verdict, first.blocks], ['respond', 11, 'program', 'grows', 201]);
+  assert.ok(first.bytes > 200 * 6_001 && first.highest_bytes >= first.bytes && first.bytes_per_second > 100_000, JSON.stringify(first));
+  assert.equal(rest.length, (await openers('leaks').count()) - 1);
 });
 
 check('leaks', 'keys and addresses lead to the leaks and away', async () => {
@@ -187,6 +204,11 @@ check('types', 'any two censuses are compared, and types are found by name', asy
   await page.goBack();
   await page.waitForTimeout(50);
   assert.notEqual(await page.locator('#types select').nth(2).inputValue(), '');
+});
+
+check('types', 'the types that are listed can be saved', async () => {
+  await open('types', '#view=types&search=Item');
+  assert.deepEqual((await saved()).map(({ type, objects, objects_before: before, steady }) => [type, objects, before % 1_000, steady]), [['__main__.Item', 5_000, 0, 1]]);
 });
 
 check('types', 'the key for types, in the dark', async () => {
@@ -237,6 +259,17 @@ check('diff', 'changes by function and file, and only those that are wanted', as
   await page.locator('#search').fill('no such thing');
   await page.waitForFunction(() => document.getElementById('search-result').textContent.startsWith('0 of '));
   assert.match(await page.locator('#changes').innerText(), /No row is of this kind/);
+});
+
+check('diff', 'the changes that are listed can be saved', async () => {
+  await open('diff', '#view=changes&search=fresh');
+  const rows = await saved();
+  // Up to Python 3.11 the comprehension in `blocks` is a function of its own.
+  assert.deepEqual(rows.map(({ path, bytes_before: before }) => [path.includes('main;fresh;blocks'), before]), [[true, 0]]);
+  // Eight bytearrays of 90 000 bytes and one more each; their list is too small to be seen.
+  assert.equal(rows[0].bytes, 8 * 90_001);
+  await open('diff', '#view=changes&list=by:function,sort:total&search=fresh');
+  assert.deepEqual((await saved()).map((row) => [row.function, row.bytes, row.total_bytes_before]), [['fresh', 0, 0]]);
 });
 
 check('diff', 'the graph is as wide as either side or the difference, and of what grew', async () => {

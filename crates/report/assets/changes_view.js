@@ -72,6 +72,21 @@ export class ChangesView {
     return this.model.matched ? `${exact(this.shown().length)} of ${exact(this.rows().length)} rows` : '';
   }
 
+  /** The rows that are listed, to be saved or copied. @returns {import('./records.js').Records} */
+  records() {
+    const values = (/** @type {Sides} */ { bytes, counts, beforeBytes, beforeCounts }) => [bytes, counts, beforeBytes, beforeCounts];
+    const { page } = this.model;
+    const path = (/** @type {number} */ node) => pathOfNode(page, node).map(({ name }) => name).reverse().join(';');
+    const columns = ['bytes', 'blocks', 'bytes_before', 'blocks_before'];
+    const rows = this.shown();
+    return this.chosen.by === 'stack'
+      ? { columns: ['path', ...columns], rows: rows.map(({ node, own }) => [path(node), ...values(own)]) }
+      : {
+        columns: [this.chosen.by, 'place', ...columns, ...columns.map((name) => `total_${name}`)],
+        rows: rows.map(({ name, place, own, total }) => [name, place, ...values(own), ...values(total)]),
+      };
+  }
+
   /** After the model has changed. */
   show() {
     if (!this.model.difference) return this.ask();
@@ -94,7 +109,7 @@ export class ChangesView {
       columns.push({ title: 'With callees', sort: 'total', number: true, hint: 'What it and all that was called from there ask for more than before', cell: (row) => this.change(row.total) });
     }
     columns.push(
-      { title: '', cell: (row) => this.fate(ofSort(row)) },
+      { title: 'New, gone', cell: (row) => this.fate(ofSort(row)) },
       { title: chosen.by === 'stack' ? 'Innermost function of the call path' : chosen.by[0].toUpperCase() + chosen.by.slice(1), cell: () => '' },
     );
     showList(this.list, {
@@ -121,7 +136,7 @@ export class ChangesView {
 
   /** What is shown has one side: offers what has two. */
   ask() {
-    const { course } = this.model.page;
+    const { course, peakAt } = this.model.page;
     const { span } = this.model.chosen;
     this.tools.replaceChildren();
     const line = element('p', 'Changes are between two instants. ', 'more');
@@ -132,7 +147,8 @@ export class ChangesView {
       line.append(button);
     };
     if (span !== null && 'from' in span) offer('Growth from the beginning to the end of the window', {});
-    else if (course) offer('Growth from the beginning to the end of the run', { from: '0', to: String(course.nanos[course.parts] / 1e9) });
+    // At the very end all has been given back.
+    else if (course && peakAt !== null) offer('Growth from the start until the peak', { from: '0', to: String(peakAt) });
     line.append(' Drag over the plot of time to choose others, and then the metric Growth.');
     this.list.replaceChildren(line);
   }

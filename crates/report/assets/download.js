@@ -39,7 +39,7 @@ export class Downloads {
   about() {
     const { model, first } = this.app;
     const { page, look } = model;
-    return { title: page.title, metric: look.metric, view: look.view, look: toAddress(look, first), rows_are: look.view === 'table' ? look.group : 'node' };
+    return { title: page.title, metric: look.metric, view: look.view, look: toAddress(look, first), rows_are: { table: look.group, leaks: 'site', types: 'type', changes: 'change' }[look.view] ?? 'node' };
   }
 
   /** @param {string} text @param {string} ending @param {string} type */

@@ -64,6 +64,23 @@ export class LeaksView {
     return this.app.model.matched ? counted(this.sites().length, 'site') : '';
   }
 
+  /** The sites that are listed, to be saved or copied. @returns {import('./records.js').Records} */
+  records() {
+    const { frames } = this.app.model;
+    const rows = this.sites().map((site) => {
+      const frame = this.frameOf(site);
+      return [
+        frames.name[frame], frames.file[frame], frames.line[frame], this.leaks.origins[site.origin].name, site.bytes, site.blocks, site.verdict,
+        site.score, site.rate, site.perEvents, site.garbageBytes, site.garbageBlocks, site.highest,
+      ];
+    });
+    const columns = [
+      'function', 'file', 'line', 'origin', 'bytes', 'blocks', 'verdict', 'score', 'bytes_per_second', 'bytes_per_1000_events', 'garbage_bytes',
+      'garbage_blocks', 'highest_bytes',
+    ];
+    return { columns, rows };
+  }
+
   /** After the model has changed. */
   show() {
     this.chosen = fromListAddress(this.app.model.look.list, this.first);

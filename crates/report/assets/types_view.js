@@ -67,6 +67,14 @@ export class TypesView {
     return this.app.model.look.search ? counted(this.changes().length, 'type') : '';
   }
 
+  /** The types that are listed, to be saved or copied. @returns {import('./records.js').Records} */
+  records() {
+    return {
+      columns: ['type', 'objects', 'bytes', 'objects_before', 'bytes_before', 'steady'],
+      rows: this.changes().map(({ type, before, after }) => [type.name, after.objects, after.bytes, before.objects, before.bytes, Number(type.steady)]),
+    };
+  }
+
   /** After the model has changed. */
   show() {
     const before = this.chosen.process;
