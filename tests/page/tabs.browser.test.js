@@ -225,6 +225,20 @@ check('types', 'the key for types, in the dark', async () => {
 /** Rows of the list of changes: the figures, and where. */
 const changes = async () => (await page.locator('#changes tbody tr:not(.opened)').allInnerTexts()).map((row) => row.replace(/\s+/g, ' ').trim());
 
+check('types', 'within a run, changes are between two instants', async () => {
+  await open('types', '#view=changes');
+  assert.match(await page.locator('#changes').innerText(), /^Changes are between two instants\. /);
+  await page.locator('#changes button', { hasText: 'Growth from the start until the peak' }).click();
+  assert.match(await address(), /^#metric=growth&view=changes&from=0&to=[\d.]+$/);
+  assert.match(await text('total-words'), /^0 B before, .* after, live, from 0 s to /);
+  // All that the peak had is new; the largest is first.
+  const rows = await changes();
+  assert.ok(rows.length > 10 && rows.every((row) => /^\+[\d.]+ [KM]?i?B 0 B .* new /.test(row)), rows.slice(0, 3).join('\n'));
+  await page.goBack();
+  await page.waitForFunction(() => window.location.hash === '#view=changes');
+  assert.match(await page.locator('#changes').innerText(), /^Changes are between two instants\. /);
+});
+
 check('diff', 'changes are listed by call path, the largest first', async () => {
   await open('diff', '#view=changes');
   assert.equal(await view(), 'changes');
