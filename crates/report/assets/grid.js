@@ -64,7 +64,6 @@ export class Grid {
     this.head.replaceChildren(row);
     /** @type {HTMLElement | null} */ (focused ? row.querySelector(`[data-key="${focused}"]`) : null)?.focus();
     this.table.setAttribute('aria-rowcount', String(count + 1));
-    this.columns = columns.length;
     this.draw(true);
   }
 
@@ -119,8 +118,8 @@ export class Grid {
   space(rows) {
     const row = element('tr', undefined, 'space');
     row.setAttribute('aria-hidden', 'true');
-    const cell = /** @type {HTMLTableCellElement} */ (element('td'));
-    cell.colSpan = this.columns ?? 1;
+    // One cell: with more it would make columns of those that are hidden where there is no room.
+    const cell = element('td');
     cell.style.height = `${rows * GRID_ROW}px`;
     row.hidden = rows <= 0;
     row.append(cell);

@@ -39,6 +39,8 @@ export class Model {
     // Lines are told apart in the data of a difference, but what only moved would look like a change.
     if (isDifference) this.look.byLine = false;
     if (page.firstView) this.look.view = page.firstView;
+    // What grew the most is what a difference is looked at for.
+    if (isDifference) this.look.sort = 'own-change';
     this.chosen = new Selection(page, this.look);
     /** How all grew, by node of the tree, made when asked for. @type {Float64Array | null} */
     this.grown = null;

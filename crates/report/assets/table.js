@@ -122,10 +122,10 @@ export class TableView {
       column('name', names[/** @type {'file'} */ (model.look.group)]),
       column('where', model.look.group === 'package' ? '' : model.look.group === 'file' ? 'Package' : 'Where', 'where'),
       column('own', 'Itself', 'number', itself),
-      column(`own-${second}`, model.difference ? 'Change' : 'Share', 'number share', itself),
+      column(`own-${second}`, model.difference ? 'Change' : 'Share', `number ${second}`, itself),
       column('own-counts', counts, 'number counts', itself),
       column('total', 'With callees', 'number all', all),
-      column(`total-${second}`, model.difference ? 'Change' : 'Share', 'number share', all),
+      column(`total-${second}`, model.difference ? 'Change' : 'Share', `number ${second}`, all),
       column('total-counts', counts, 'number counts', all),
     ];
   }

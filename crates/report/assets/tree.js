@@ -61,7 +61,7 @@ export class TreeView {
     this.grid.show([
       { key: 'name', text: 'Function' },
       { key: 'total', text: 'Total', className: 'number', title: 'What it and all it called asked for' },
-      { key: 'share', text: second, className: 'number share' },
+      { key: 'share', text: second, className: model.difference ? 'number change' : 'number share' },
       { key: 'own', text: 'Itself', className: 'number', title: 'What it asked for itself' },
       { key: 'counts', text: model.noun === 'block' ? 'Blocks' : 'Allocations', className: 'number counts' },
     ], this.rows.id.length);
