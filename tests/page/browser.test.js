@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test, { afterEach, beforeEach } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { dataOf, withData } from './encoding.js';
 import { newPage, noBrowser, useBrowser } from './browser.js';
 
 const file = process.env.PAGE && resolve(process.env.PAGE);
@@ -154,7 +155,7 @@ check('a page that opens inverted can be turned and linked to', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'heaptide-page-'));
   const inverted = join(directory, 'inverted.html');
   const whole = readFileSync(file, 'utf8');
-  writeFileSync(inverted, whole.replace('"inverted":false,"temporary_within":1,', '"inverted":true,"temporary_within":5,'));
+  writeFileSync(inverted, withData(whole, dataOf(whole).replace('"inverted":false,"temporary_within":1,', '"inverted":true,"temporary_within":5,')));
   const url = pathToFileURL(inverted).href;
   const marked = () => page.locator('#view-choice button[aria-checked="true"]').getAttribute('data-value');
   await page.goto(url);
@@ -189,15 +190,18 @@ check('light and dark', async () => {
 
 check('damaged pages say what is wrong', async () => {
   const whole = readFileSync(file, 'utf8');
-  const start = whole.indexOf('id="data">') + 'id="data">'.length;
+  const data = dataOf(whole);
+  const [, version] = /^\{"version":(\d+),/.exec(data);
+  const start = whole.lastIndexOf('id="data">') + 'id="data">'.length;
   const directory = mkdtempSync(join(tmpdir(), 'heaptide-page-'));
   for (const [name, html, message] of [
     ['cut', whole.slice(0, start + 500), /the file may be cut short/],
-    ['newer', whole.replace('id="data">{"version":2,', 'id="data">{"version":3,'), /version 3; its script reads version 2/],
+    ['newer', withData(whole, data.replace(/^\{"version":\d+,/, '{"version":99,')), new RegExp(`version 99; its script reads version ${version}`)],
   ]) {
     const damaged = join(directory, `${name}.html`);
     writeFileSync(damaged, html);
     await page.goto(pathToFileURL(damaged).href);
+    await page.waitForFunction(() => !document.getElementById('failure').textContent.startsWith('Reading'));
     assert.match(await text('failure'), message);
     assert.equal(await page.locator('#failure').isVisible(), true);
   }

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test, { afterEach, beforeEach } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { dataOf, withData } from './encoding.js';
 import { newPage, noBrowser, useBrowser } from './browser.js';
 
 const file = process.env.PAGE && resolve(process.env.PAGE);
@@ -218,23 +219,23 @@ check('the table is filtered and grouped, and leads to the graph', async () => {
 check('of many rows only those in sight are in the document, and all can be reached', async () => {
   // The same data with a thousand functions more.
   const whole = readFileSync(file, 'utf8');
-  const mark = 'id="data">';
-  const start = whole.indexOf(mark) + mark.length;
-  const end = whole.indexOf('</script>', start);
-  const data = JSON.parse(whole.slice(start, end));
-  const { frames, nodes, metrics, strings } = data;
+  const data = JSON.parse(dataOf(whole));
+  const { cells, frames, nodes, metrics, strings } = data;
   for (let i = 0; i < 1000; i++) {
     frames.function.push(strings.push(`many_${i}`) - 1);
     for (const name of ['file', 'package', 'source', 'line']) frames[name].push(frames[name][0]);
     frames.kind.push(0);
     nodes.back.push(0);
     nodes.frame.push(frames.function.length - 1);
-    metrics[data.default_metric].node.push(nodes.back.length - 1);
+    cells.node.push(nodes.back.length - 1);
+    cells.thread.push(0);
+    cells.allocator.push(0);
+    metrics[data.default_metric].cell.push(cells.node.length - 1);
     metrics[data.default_metric].bytes.push(i + 1);
     metrics[data.default_metric].counts.push(1);
   }
   const many = join(mkdtempSync(join(tmpdir(), 'heaptide-page-')), 'many.html');
-  writeFileSync(many, whole.slice(0, start) + JSON.stringify(data).replaceAll('<', '\\u003c') + whole.slice(end));
+  writeFileSync(many, withData(whole, JSON.stringify(data)));
   for (const view of ['table', 'tree']) {
     await page.goto(`${pathToFileURL(many).href}#view=${view}&sort=own.turned`);
     await page.reload();
