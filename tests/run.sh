@@ -103,7 +103,7 @@ test_page() {
         "$target/debug/heaptide" diff --json --limit 0 --by $by -f -o "$cache/diff/$by.json" "$cache/diff/before.bin" "$cache/diff/after.bin"
     done
     say "the page without a browser"
-    (cd tests/page && DIFF="$cache/diff" node --test layout.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js tabs.test.js)
+    (cd tests/page && DIFF="$cache/diff" node --test layout.test.js broken.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js tabs.test.js)
     if ! command -v chromium > /dev/null || ! (cd tests/page && npm ci --silent --no-audit --no-fund); then
         echo "no chromium or no playwright-core: the page is not tested in a browser"
         return 0
@@ -115,7 +115,7 @@ test_page() {
     export CHROMIUM
     (cd tests/page && PAGE="$cache/inventory.html" node --test types.test.js browser.test.js views.browser.test.js)
     say "damaged pages"
-    (cd tests/page && PAGE="$cache/inventory.html" node --test damaged.test.js)
+    (cd tests/page && PAGE="$cache/inventory.html" node --test broken.test.js damaged.test.js)
     say "leaks and types in a browser"
     "$target/debug/heaptide" run -q -f -o "$cache/leaks.bin" -- python3 fixtures/leaks/leak_dict.py
     "$target/debug/heaptide" leaks --html -f -o "$cache/leaks.html" "$cache/leaks.bin"
@@ -128,7 +128,7 @@ test_page() {
     "$target/debug/heaptide" diff --html -f -o "$cache/hostile-diff.html" "$cache/inventory.bin" "$cache/hostile.bin"
     (cd tests/page && PAGES="$cache/hostile.html:$cache/hostile-diff.html" node --test hostile.test.js)
     say "the page by the rules of accessibility"
-    (cd tests/page && PAGES="$cache/inventory.html:$cache/hostile-diff.html" node --test accessibility.test.js)
+    (cd tests/page && PAGES="$cache/inventory.html:$cache/leaks.html:$cache/types.html:$cache/diff/diff.html" node --test accessibility.test.js)
     say "a page of 100 000 stacks"
     heaptide=$(realpath "$target/debug/heaptide")
     stacks=$(realpath bench/workloads/stacks.py)

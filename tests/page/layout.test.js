@@ -89,13 +89,13 @@ const broken = (change, message) => {
 test('damaged data are refused with a sentence', () => {
   broken((raw) => { raw.version = 4; }, 'The data of this page have version 4; its script reads version 3.');
   broken((raw) => { raw.nodes.back[1] = 2; }, 'The data of this page are damaged: node 1 has no parent before it.');
-  broken((raw) => { raw.nodes.frame[0] = 3; }, 'The data of this page are damaged: node 0 has no frame.');
-  broken((raw) => { raw.frames.file[0] = 9; }, 'The data of this page are damaged: there is no string 9.');
+  broken((raw) => { raw.nodes.frame[0] = 3; }, 'The data of this page are damaged: "nodes.frame" leads to 3, which is not there.');
+  broken((raw) => { raw.frames.file[0] = 9; }, 'The data of this page are damaged: "frames.file" leads to 9, which is not there.');
   broken((raw) => { raw.metrics[0].cell[0] = 4; }, 'The data of this page are damaged: "metric.cell" leads to 4, which is not there.');
   broken((raw) => { raw.cells.node[3] = 4; }, 'The data of this page are damaged: "cells.node" leads to 4, which is not there.');
   broken((raw) => { raw.cells.thread[3] = -2; }, 'The data of this page are damaged: "cells.thread" leads to -2, which is not there.');
   broken((raw) => { raw.course.lives.died[0] = 3; }, 'The data of this page are damaged: "course.lives.died" leads to 3, which is not there.');
-  broken((raw) => { raw.course.flows.bytes[0] = null; }, 'The data of this page are damaged: "course.flows.bytes" holds what is no number.');
+  broken((raw) => { raw.course.flows.bytes[0] = null; }, 'The data of this page are damaged: "course.flows.bytes" holds what is no number, or none that can be.');
   broken((raw) => { delete raw.course.peaks; }, 'The data of this page are damaged: "course.peaks.cell" is missing.');
   broken((raw) => { raw.metrics = []; }, 'The data of this page are damaged: there is no metric.');
   broken((raw) => { delete raw.inverted; }, 'The data of this page are damaged: "inverted" is missing.');

@@ -102,12 +102,12 @@ test('a curve has a value for each part', () => {
 
 test('damaged leaks are refused with a sentence', () => {
   const broken = (change, message) => assert.throws(() => read(change), { message: `The data of this page are damaged: ${message}.` });
-  broken((raw) => { raw.sites.node[0] = 3; }, '"leaks.sites.node" has a value that cannot be');
-  broken((raw) => { raw.sites.origin[0] = 4; }, '"leaks.sites.origin" has a value that cannot be');
+  broken((raw) => { raw.sites.node[0] = 3; }, '"leaks.sites.node" leads to 3, which is not there');
+  broken((raw) => { raw.sites.origin[0] = 4; }, '"leaks.sites.origin" leads to 4, which is not there');
   broken((raw) => { raw.sites.bytes.pop(); }, '"leaks.sites.bytes" has 2 values instead of 3');
-  broken((raw) => { raw.sites.bytes[0] = '9'; }, '"leaks.sites.bytes" has a value that cannot be');
+  broken((raw) => { raw.sites.bytes[0] = '9'; }, '"leaks.sites.bytes" holds what is no number, or none that can be');
   broken((raw) => { raw.sites.verdict[1] = 'constructor'; }, 'a site has an unknown verdict');
-  broken((raw) => { raw.sites.curve[1].at[2] = 10; }, '"leaks.sites.curve.at" has a value that cannot be');
+  broken((raw) => { raw.sites.curve[1].at[2] = 10; }, '"leaks.sites.curve.at" leads to 10, which is not there');
   broken((raw) => { raw.sites.curve[1].at[2] = 5; }, 'a curve goes back');
   broken((raw) => { raw.sites.stacks[0][0][0] = 3; }, 'there is no node 3');
   broken((raw) => { raw.judged.step_ns = 0; }, 'the leaks were judged over no time');
@@ -208,11 +208,11 @@ test('what is new of a type has its holders and its stacks', () => {
 test('damaged types are refused with a sentence', () => {
   const broken = (change, message) => assert.throws(() => readT(change), { message: `The data of this page are damaged: ${message}.` });
   const [process] = ['processes'];
-  broken((raw) => { raw[process][0].types.at[0][2] = 3; }, '"types.at[]" has a value that cannot be');
+  broken((raw) => { raw[process][0].types.at[0][2] = 3; }, '"types.at[]" leads to 3, which is not there');
   broken((raw) => { raw[process][0].types.at[0][2] = 1; }, 'the numbers of a type go back');
   broken((raw) => { raw[process][0].types.objects[0].pop(); }, '"types.objects[]" has 2 values instead of 3');
   broken((raw) => { raw[process][0].new[0].of = 3; }, 'there is no type 3');
-  broken((raw) => { raw[process][0].new[0].stacks[0][1] = [2]; }, '"types.new.stacks[][]" has a value that cannot be');
+  broken((raw) => { raw[process][0].new[0].stacks[0][1] = [2]; }, '"types.new.stacks[][]" leads to 2, which is not there');
   broken((raw) => { raw[process][0].censuses.reason = []; }, 'a process has types without a census');
   broken((raw) => { raw[process] = []; }, 'there are types of no process');
   assert.deepEqual(readTypes(undefined), []);

@@ -1,5 +1,8 @@
 // @ts-check
-// What all readers of the page's data ask of it. Pure.
+// What all readers of the page's data ask of it: each function takes whatever was in the JSON and gives what the rest of the page can
+// rely on, or throws a sentence. Pure.
+
+import { visible } from './words.js';
 
 /**
  * @param {any} value
@@ -14,17 +17,79 @@ export function array(value, name, length) {
 }
 
 /**
- * An array of numbers, each from 0 to `below`.
+ * Numbers that can be summed up: none so large that whole ones are no longer exact.
  * @param {any} value
  * @param {string} name
  * @param {number} [length]  wanted
- * @param {number} [below]  all are less; without it any
+ * @param {boolean} [signed]  whether they may be negative
+ * @returns {number[]}
+ */
+export function numbers(value, name, length, signed = false) {
+  const all = array(value, name, length);
+  const least = signed ? -Number.MAX_SAFE_INTEGER : 0;
+  for (const number of all) {
+    check(typeof number === 'number' && number >= least && number <= Number.MAX_SAFE_INTEGER, `"${name}" holds what is no number, or none that can be`);
+  }
+  return all;
+}
+
+/**
+ * Whole numbers from `least` to below `end`.
+ * @param {any} value
+ * @param {string} name
+ * @param {number} end  all are less; at most 2^31
+ * @param {number} [length]  wanted
+ * @param {number} [least]
+ * @returns {Int32Array}
+ */
+export function indices(value, name, end, length, least = 0) {
+  const all = array(value, name, length);
+  for (const index of all) check(Number.isInteger(index) && index >= least && index < end, `"${name}" leads to ${index}, which is not there`);
+  return Int32Array.from(all);
+}
+
+/**
+ * Indices if `below` is finite, else any numbers.
+ * @param {any} value
+ * @param {string} name
+ * @param {number} [length]  wanted
+ * @param {number} [below]  all are less
  * @returns {number[]}
  */
 export function quantities(value, name, length, below = Infinity) {
-  const list = array(value, name, length);
-  check(list.every((n) => typeof n === 'number' && n >= 0 && n < below), `"${name}" has a value that cannot be`);
-  return list;
+  return below === Infinity ? numbers(value, name, length) : Array.from(indices(value, name, below, length));
+}
+
+/**
+ * Times, none before the one before it.
+ * @param {any} value
+ * @param {string} name
+ * @returns {Float64Array}
+ */
+export function instantsIn(value, name) {
+  const all = Float64Array.from(numbers(value, name));
+  check(all.every((time, i) => i === 0 || time >= all[i - 1]), `"${name}" goes back in time`);
+  return all;
+}
+
+/**
+ * @param {any} value
+ * @param {string} name
+ * @returns {string} without anything that acts
+ */
+export function textIn(value, name) {
+  check(typeof value === 'string', `"${name}" holds what is no text`);
+  return visible(value);
+}
+
+/**
+ * @param {any} value
+ * @param {string} name
+ * @param {number} [length]  wanted
+ * @returns {string[]} without anything that acts
+ */
+export function textsIn(value, name, length) {
+  return array(value, name, length).map((text) => textIn(text, name));
 }
 
 /**

@@ -2,10 +2,9 @@
 // The data contract of the page: the text written by html/data.rs → JSON → typed columns.
 // Everything is checked here, so that nothing after it needs to doubt an index. Pure.
 
-import { array, check } from './checks.js';
+import { array, check, indices, instantsIn, numbers, textsIn } from './checks.js';
 import { readLeaks } from './data_leaks.js';
 import { readTypes } from './data_types.js';
-import { visible } from './words.js';
 
 /** The version of the data this script reads; the same number is in html/data.rs. */
 export const DATA_VERSION = 3;
@@ -71,28 +70,30 @@ export function readPage(text) {
   if (raw.version !== DATA_VERSION) {
     throw new Error(`The data of this page have version ${raw.version}; its script reads version ${DATA_VERSION}.`);
   }
-  const strings = array(raw.strings, 'strings').map((s) => visible(String(s)));
+  const strings = textsIn(raw.strings, 'strings');
   const frames = readFrames(raw.frames, strings);
   const nodes = readNodes(raw.nodes, frames.length);
   const processes = readProcesses(raw.processes);
   const threads = readThreads(raw.threads, processes.length);
-  const allocators = array(raw.allocators, 'allocators').map((name) => visible(String(name)));
+  const allocators = textsIn(raw.allocators, 'allocators');
   const cells = readCells(raw.cells, nodes.length, threads.length, allocators.length);
   const marks = readMarks(raw.marks);
   const metrics = array(raw.metrics, 'metrics').map((m) => readMetric(m, cells.length));
   check(metrics.length > 0, 'there is no metric');
   check(Number.isInteger(raw.default_metric) && raw.default_metric in metrics, 'the default metric is not there');
+  check(metrics.every(({ before }) => (before === null) === (metrics[0].before === null)), 'only some metrics have two sides');
+  check(new Set(metrics.map(({ key }) => key)).size === metrics.length, 'two metrics have the same name');
   check(typeof raw.inverted === 'boolean', '"inverted" is missing');
-  check(raw.temporary_within >= 0, '"temporary_within" is missing');
-  const seconds = Float64Array.from(numbers(raw.timeline?.seconds, 'timeline.seconds'));
-  const modules = raw.modules === undefined ? [] : array(raw.modules, 'modules', frames.length).map((i) => strings[i] ?? '');
+  check(Number.isInteger(raw.temporary_within) && raw.temporary_within >= 0, '"temporary_within" is missing');
+  const seconds = instantsIn(raw.timeline?.seconds, 'timeline.seconds');
+  const modules = raw.modules === undefined ? [] : Array.from(indices(raw.modules, 'modules', strings.length, frames.length), (i) => strings[i]);
   const leaks = readLeaks(raw.leaks, nodes.length);
   const types = readTypes(raw.types);
   const firstView = raw.view === 'leaks' && leaks ? 'leaks' : raw.view === 'types' && types.length > 0 ? 'types' : '';
   return {
-    title: visible(String(raw.title)),
-    facts: array(raw.facts, 'facts').map(([label, value]) => [visible(String(label)), visible(String(value))]),
-    warnings: array(raw.warnings, 'warnings').map((w) => visible(String(w))),
+    title: textsIn([raw.title], 'title')[0],
+    facts: array(raw.facts, 'facts').map((fact) => readFact(fact)),
+    warnings: textsIn(raw.warnings, 'warnings'),
     frames,
     nodes,
     cells,
@@ -100,7 +101,7 @@ export function readPage(text) {
     threads,
     allocators,
     metrics,
-    course: raw.course ? readCourse(raw.course, cells.length, marks.name.length) : null,
+    course: raw.course === null ? null : readCourse(raw.course, cells.length, marks.name.length),
     defaultMetric: raw.default_metric,
     inverted: raw.inverted,
     temporaryWithin: raw.temporary_within,
@@ -112,8 +113,8 @@ export function readPage(text) {
     },
     marks,
     censuses: numbers(raw.censuses, 'censuses'),
-    startedUnix: Number(raw.started_unix) || 0,
-    peakAt: typeof raw.peak_at_seconds === 'number' ? raw.peak_at_seconds : null,
+    startedUnix: numbers([raw.started_unix], 'started_unix')[0],
+    peakAt: raw.peak_at_seconds === null ? null : numbers([raw.peak_at_seconds], 'peak_at_seconds')[0],
     modules,
     leaks,
     types,
@@ -123,26 +124,29 @@ export function readPage(text) {
 
 /**
  * @param {any} raw
+ * @returns {[string, string]}
+ */
+function readFact(raw) {
+  const [label, value] = textsIn(array(raw, 'a fact', 2), 'a fact');
+  return [label, value];
+}
+
+/**
+ * @param {any} raw
  * @param {string[]} strings
  * @returns {Frames}
  */
 function readFrames(raw, strings) {
-  const functions = array(raw?.function, 'frames.function');
-  const length = functions.length;
-  const files = array(raw.file, 'frames.file', length);
-  const packages = array(raw.package, 'frames.package', length);
-  const sources = array(raw.source, 'frames.source', length);
-  for (const index of [...functions, ...files, ...packages, ...sources]) check(index in strings, `there is no string ${index}`);
-  const kind = Uint8Array.from(array(raw.kind, 'frames.kind', length));
-  check(kind.every((k) => k < KINDS.length), 'a frame has an unknown kind');
-  const file = files.map((i) => strings[i]);
+  const { length } = array(raw?.function, 'frames.function');
+  const textsOf = (/** @type {string} */ name) =>
+    Array.from(indices(raw[name], `frames.${name}`, strings.length, length), (index) => strings[index]);
   return {
-    name: functions.map((f) => strings[f] || '(unknown function)'),
-    file,
-    package: packages.map((i) => strings[i]),
-    source: sources.map((i) => strings[i]),
-    line: Uint32Array.from(array(raw.line, 'frames.line', length)),
-    kind,
+    name: textsOf('function').map((name) => name || '(unknown function)'),
+    file: textsOf('file'),
+    package: textsOf('package'),
+    source: textsOf('source'),
+    line: Uint32Array.from(indices(raw.line, 'frames.line', 2 ** 31, length)),
+    kind: Uint8Array.from(indices(raw.kind, 'frames.kind', KINDS.length, length)),
     length,
   };
 }
@@ -154,11 +158,10 @@ function readFrames(raw, strings) {
  */
 function readNodes(raw, frameCount) {
   const back = array(raw?.back, 'nodes.back');
-  const frame = Int32Array.from(array(raw.frame, 'nodes.frame', back.length));
+  const frame = indices(raw.frame, 'nodes.frame', frameCount, back.length);
   const parent = new Int32Array(back.length);
   for (let i = 0; i < back.length; i++) {
-    check(back[i] >= 0 && back[i] <= i, `node ${i} has no parent before it`);
-    check(frame[i] >= 0 && frame[i] < frameCount, `node ${i} has no frame`);
+    check(Number.isInteger(back[i]) && back[i] >= 0 && back[i] <= i, `node ${i} has no parent before it`);
     parent[i] = back[i] === 0 ? -1 : i - back[i];
   }
   return { parent, frame, length: back.length };
@@ -173,8 +176,8 @@ function readProcesses(raw) {
   const { length } = pid;
   return {
     pid,
-    command: array(raw.command, 'processes.command', length).map((text) => visible(String(text))),
-    ended: array(raw.ended, 'processes.ended', length).map((part) => (typeof part === 'number' ? part : null)),
+    command: textsIn(array(raw.command, 'processes.command', length), 'processes.command'),
+    ended: array(raw.ended, 'processes.ended', length).map((part) => (part === null ? null : indices([part], 'processes.ended', 2 ** 31)[0])),
     length,
   };
 }
@@ -190,7 +193,7 @@ function readThreads(raw, processes) {
   return {
     process: indices(raw.process, 'threads.process', processes, length),
     tid,
-    name: array(raw.name, 'threads.name', length).map((text) => visible(String(text))),
+    name: textsIn(array(raw.name, 'threads.name', length), 'threads.name'),
     length,
   };
 }
@@ -216,7 +219,7 @@ function readCells(raw, nodes, threads, allocators) {
 /** @param {any} raw */
 function readMarks(raw) {
   const seconds = numbers(raw?.seconds, 'marks.seconds');
-  return { seconds, name: array(raw.name, 'marks.name', seconds.length).map((text) => visible(String(text))) };
+  return { seconds, name: textsIn(array(raw.name, 'marks.name', seconds.length), 'marks.name') };
 }
 
 /**
@@ -225,11 +228,13 @@ function readMarks(raw) {
  * @returns {Metric}
  */
 function readMetric(raw, cells) {
+  check(raw?.before !== undefined, 'a metric does not say whether it has two sides');
+  const [key, label] = textsIn([raw.key, raw.label], 'metric.key');
   return {
-    key: String(raw.key),
-    label: visible(String(raw.label)),
+    key,
+    label,
     after: readAmounts(raw, cells),
-    before: raw.before ? readAmounts(raw.before, cells) : null,
+    before: raw.before === null ? null : readAmounts(raw.before, cells),
   };
 }
 
@@ -258,12 +263,13 @@ function readAmounts(raw, cells) {
  * @returns {import('./course.js').Course}
  */
 function readCourse(raw, cells, marks) {
-  const nanos = Float64Array.from(numbers(raw.instants?.nanos, 'course.instants.nanos'));
+  const nanos = instantsIn(raw?.instants?.nanos, 'course.instants.nanos');
   const parts = nanos.length - 1;
   check(parts >= 0, 'the course has no instant');
+  // Those of `peaks` are differences.
   const amounts = (/** @type {any} */ rows, /** @type {string} */ name, /** @type {number} */ length) => ({
-    bytes: Float64Array.from(numbers(rows.bytes, `course.${name}.bytes`, length)),
-    counts: Float64Array.from(numbers(rows.counts, `course.${name}.counts`, length)),
+    bytes: Float64Array.from(numbers(rows.bytes, `course.${name}.bytes`, length, name === 'peaks')),
+    counts: Float64Array.from(numbers(rows.counts, `course.${name}.counts`, length, name === 'peaks')),
   });
   const cellsOf = (/** @type {string} */ name) => indices(raw[name]?.cell, `course.${name}.cell`, cells);
   const lives = (/** @type {string} */ name) => {
@@ -294,30 +300,4 @@ function readCourse(raw, cells, marks) {
       ...amounts(raw.leaked, 'leaked', leaked.length),
     },
   };
-}
-
-/**
- * @param {any} value
- * @param {string} name
- * @param {number} end  all are less
- * @param {number} [length]  wanted
- * @param {number} [least]
- * @returns {Int32Array}
- */
-function indices(value, name, end, length, least = 0) {
-  const all = array(value, name, length);
-  for (const index of all) check(Number.isInteger(index) && index >= least && index < end, `"${name}" leads to ${index}, which is not there`);
-  return Int32Array.from(all);
-}
-
-/**
- * @param {any} value
- * @param {string} name
- * @param {number} [length]  wanted
- * @returns {number[]}
- */
-function numbers(value, name, length) {
-  const all = array(value, name, length);
-  for (const number of all) check(Number.isFinite(number), `"${name}" holds what is no number`);
-  return all;
 }

@@ -1,8 +1,7 @@
 // @ts-check
 // The part of the data that is about leaks (html/leaks.rs) → rows. Everything is checked here. Pure.
 
-import { array, check, quantities } from './checks.js';
-import { visible } from './words.js';
+import { array, check, quantities, textIn } from './checks.js';
 
 /** The verdicts, in the order in which they are listed: the first two are leaks. */
 export const VERDICTS = ['never_freed', 'grows', 'garbage', 'recent', 'saw_tooth', 'bounded', 'one_off', 'start_up'];
@@ -41,16 +40,18 @@ export function readLeaks(raw, nodeCount) {
   if (raw === undefined || raw === null) return null;
   const origins = array(raw.origins, 'leaks.origins').map((origin) => {
     const [name, bytes, blocks] = array(origin, 'leaks.origins[]', 3);
-    return { name: visible(String(name)), bytes: Number(bytes), blocks: Number(blocks) };
+    quantities([bytes, blocks], 'leaks.origins');
+    return { name: textIn(name, 'leaks'), bytes, blocks };
   });
   const suppressed = array(raw.suppressed, 'leaks.suppressed').map((entry) => {
     const [pattern, builtin, bytes, blocks] = array(entry, 'leaks.suppressed[]', 4);
-    return { pattern: visible(String(pattern)), builtin: builtin === true, bytes: Number(bytes), blocks: Number(blocks) };
+    quantities([bytes, blocks], 'leaks.suppressed');
+    return { pattern: textIn(pattern, 'leaks'), builtin: builtin === true, bytes, blocks };
   });
   const [sites, bytes, blocks] = quantities(raw.left_out, 'leaks.left_out', 3);
-  const judged = raw.judged ? readJudging(raw.judged) : null;
+  const judged = raw.judged === null ? null : readJudging(raw.judged);
   return {
-    headline: visible(String(raw.headline)),
+    headline: textIn(raw.headline, 'leaks'),
     judged,
     origins,
     suppressed,
@@ -61,7 +62,7 @@ export function readLeaks(raw, nodeCount) {
 
 /** @param {any} raw @returns {Judging} */
 function readJudging(raw) {
-  const [newest, from, step, parts] = quantities([raw.newest, raw.from_ns, raw.step_ns, raw.parts], 'leaks.judged', 4);
+  const [newest, from, step, parts] = quantities([raw?.newest, raw.from_ns, raw.step_ns, raw.parts], 'leaks.judged', 4);
   check(step > 0 && parts > 0, 'the leaks were judged over no time');
   return { newest, from: from / 1e9, step: step / 1e9, parts };
 }
@@ -92,7 +93,7 @@ function readSites(raw, nodeCount, originCount, parts) {
   const stacks = array(raw.stacks, 'leaks.sites.stacks', length).map((list) =>
     array(list, 'leaks.sites.stacks[]').map((stack) => {
       const [innermost, held, count] = quantities(stack, 'leaks.sites.stacks[][]', 3);
-      check(innermost < nodeCount, `there is no node ${innermost}`);
+      check(Number.isInteger(innermost) && innermost < nodeCount, `there is no node ${innermost}`);
       return { node: innermost, bytes: held, blocks: count };
     }));
   return node.map((of, index) => ({

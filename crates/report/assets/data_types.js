@@ -1,8 +1,8 @@
 // @ts-check
 // The part of the data that is about Python objects by type (html/types.rs) → rows. Everything is checked here. Pure.
 
-import { array, check, quantities } from './checks.js';
-import { fileAndLine, visible } from './words.js';
+import { array, check, quantities, textIn } from './checks.js';
+import { fileAndLine } from './words.js';
 
 /**
  * @typedef {{reason: string, seconds: number, objects: number, bytes: number, cost: number, ownBytes: number, cut: boolean}} Census
@@ -24,8 +24,8 @@ export function readTypes(raw) {
   const files = array(raw.frames.file, 'types.frames.file', functions.length);
   const lines = quantities(raw.frames.line, 'types.frames.line', functions.length);
   const frames = functions.map((name, i) => ({
-    name: visible(String(name)) || '(unknown function)',
-    place: fileAndLine(visible(String(files[i])), lines[i]),
+    name: textIn(name, 'types') || '(unknown function)',
+    place: fileAndLine(textIn(files[i], 'types'), lines[i]),
   }));
   const processes = array(raw.processes, 'types.processes').map((process) => readProcess(process, frames));
   check(processes.length > 0, 'there are types of no process');
@@ -45,7 +45,7 @@ function readProcess(raw, frames) {
     quantities(raw.censuses[name], `types.censuses.${name}`, taken));
   const cut = array(raw.censuses.cut, 'types.censuses.cut', taken);
   const censuses = reasons.map((reason, i) => ({
-    reason: visible(String(reason)), seconds: time[i] / 1e9, objects: objects[i], bytes: bytes[i], cost: cost[i] / 1e9,
+    reason: textIn(reason, 'types'), seconds: time[i] / 1e9, objects: objects[i], bytes: bytes[i], cost: cost[i] / 1e9,
     ownBytes: ownBytes[i], cut: cut[i] === true,
   }));
   const names = array(raw.types?.name, 'types.name');
@@ -59,7 +59,7 @@ function readProcess(raw, frames) {
     check(changes.every((census, i) => i === 0 || census > changes[i - 1]), 'the numbers of a type go back');
     return {
       index,
-      name: visible(String(name)),
+      name: textIn(name, 'types'),
       steady: steady[index] === true,
       at: changes,
       objects: quantities(ofObjects[index], 'types.objects[]', changes.length),
@@ -68,7 +68,7 @@ function readProcess(raw, frames) {
     };
   });
   for (const fresh of array(raw.new, 'types.new')) {
-    check(fresh?.of in types, `there is no type ${fresh?.of}`);
+    check(Number.isInteger(fresh?.of) && fresh.of in types, `there is no type ${fresh?.of}`);
     types[fresh.of].fresh = readNew(fresh, taken, frames);
   }
   const [pid, leftOut] = quantities([raw.pid, raw.left_out], 'types.pid', 2);
@@ -86,11 +86,12 @@ function readNew(raw, taken, frames) {
   const [count, lookedUp] = quantities([raw.count, raw.looked_up], 'types.new.count', 2);
   const holders = array(raw.holders, 'types.new.holders').map((holder) => {
     const [rooted, steps] = array(holder, 'types.new.holders[]', 2);
-    return { rooted: rooted === true, steps: array(steps, 'types.new.holders[][]').map((step) => visible(String(step))) };
+    return { rooted: rooted === true, steps: array(steps, 'types.new.holders[][]').map((step) => textIn(step, 'types')) };
   });
   const stacks = array(raw.stacks, 'types.new.stacks').map((stack) => {
     const [blocks, places] = array(stack, 'types.new.stacks[]', 2);
-    return { count: Number(blocks), frames: quantities(places, 'types.new.stacks[][]', undefined, frames.length).map((at) => frames[at]) };
+    quantities([blocks], 'types.new.stacks');
+    return { count: blocks, frames: quantities(places, 'types.new.stacks[][]', undefined, frames.length).map((at) => frames[at]) };
   });
   return { census, count, lookedUp, holders, stacks };
 }

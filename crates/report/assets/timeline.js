@@ -21,7 +21,8 @@ export function timelineScale(timeline, width, height) {
   for (let i = 0; i < timeline.length; i++) most = Math.max(most, timeline.live[i], timeline.rss[i]);
   return {
     from: timeline.seconds[0],
-    to: Math.max(timeline.seconds[timeline.length - 1], timeline.seconds[0] + 1e-9),
+    // Never nothing, not even at an instant so late that a nanosecond more is the same number.
+    to: Math.max(timeline.seconds[timeline.length - 1], timeline.seconds[0] * (1 + 1e-12) + 1e-9),
     top: roundTop(most),
     left: 68,
     right: width - 14,
