@@ -21,6 +21,7 @@ fn help_is_as_it_was() {
         "mark",
         "rss",
         "stats",
+        "export",
         "parse",
         "symbolize",
         "strip",

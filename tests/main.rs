@@ -6,6 +6,7 @@ mod census;
 mod deaths;
 mod debuginfod;
 mod diff;
+mod exports;
 mod families;
 mod guests;
 mod help;

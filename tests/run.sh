@@ -6,7 +6,9 @@
 #                       compare with; beside it greenlet, gevent and coverage, whose programs are traced
 #   objgraph, Pympler   and guppy3, in such an environment of their own, to compare a census with
 #   Python 3.14, 3.15   and debug builds, from Debian's next suite, under the same folder (tests/interpreters.sh)
-#   playwright-core     with npm, in tests/page/node_modules, for the page in a browser; beside it typescript, for its types
+#   polars, gprof2dot   in another, to read what is exported for them
+#   playwright-core     with npm, in tests/page/node_modules, for the page in a browser; beside it typescript, for its types,
+#                       and readers of exports: speedscope, pprof-format, Firefox Profiler's command line
 #   cargo-fuzz          with cargo, to fuzz the reader of captures for a while
 #
 # Never asks anything. Arguments go to `cargo test`.
@@ -23,7 +25,8 @@ install_packages() {
     command -v apt-get > /dev/null || return 0
     missing=
     # By command where the program may come from elsewhere, by package where only the package tells.
-    for pair in cc:gcc g++:g++ python3:python3 musl-gcc:musl-tools chromium:chromium node:nodejs npm:npm; do
+    for pair in cc:gcc g++:g++ python3:python3 musl-gcc:musl-tools chromium:chromium node:nodejs npm:npm \
+        heaptrack_print:heaptrack valgrind:valgrind; do
         command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair##*:}"
     done
     packages="python3-dev python3-dbg python3-venv libjemalloc2 libtcmalloc-minimal4 libjemalloc-dev libgoogle-perftools-dev"
@@ -91,6 +94,21 @@ make_peers() {
     export HEAPTIDE_CENSUS_PYTHON="$environment/bin/python"
 }
 
+# Those who read what `heaptide export` writes.
+make_readers() {
+    environment=$cache/export-readers
+    if ! "$environment/bin/python" -c 'import polars, gprof2dot' 2> /dev/null; then
+        say "installing polars and gprof2dot"
+        { /usr/bin/env python3 -m venv --clear --without-pip "$environment" &&
+            timeout 120 "$cache/venv/bin/python" -m pip --python "$environment/bin/python" install -q --only-binary :all: \
+                polars gprof2dot; } > "$cache/pip.log" 2>&1 ||
+            echo "they could not be installed (see $cache/pip.log); what is exported for them is not read"
+    fi
+    export HEAPTIDE_EXPORTS_PYTHON="$environment/bin/python"
+    command -v npm > /dev/null && (cd tests/page && npm ci --silent --no-audit --no-fund) ||
+        echo "no npm, or its packages could not be installed: what they read is not tested"
+}
+
 test_page() {
     command -v node > /dev/null || { echo "no node: the page is not tested"; return 0; }
     # What changed, in the page as in the reports.
@@ -104,7 +122,7 @@ test_page() {
     done
     say "the page without a browser"
     (cd tests/page && DIFF="$cache/diff" node --test layout.test.js broken.test.js course.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js tabs.test.js)
-    if ! command -v chromium > /dev/null || ! (cd tests/page && npm ci --silent --no-audit --no-fund); then
+    if ! command -v chromium > /dev/null || ! [ -e tests/page/node_modules/playwright-core ]; then
         echo "no chromium or no playwright-core: the page is not tested in a browser"
         return 0
     fi
@@ -160,6 +178,7 @@ install_packages
 sh tests/interpreters.sh || true
 make_environment
 make_peers
+make_readers
 say "cargo test --workspace"
 cargo test --workspace "$@"
 say "the documents"

@@ -5,6 +5,7 @@ mod census;
 mod debuginfod;
 mod diff;
 mod exit;
+mod export;
 mod filter;
 mod flamegraph;
 mod growth;
@@ -57,6 +58,7 @@ enum Command {
     Mark(mark::Args),
     Rss(rss::Args),
     Stats(stats::Args),
+    Export(export::Args),
     Parse(parse::Args),
     Symbolize(symbolize::Args),
     Strip(strip::Args),
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Mark(args) => mark::execute(&args),
         Command::Rss(args) => rss::execute(&args),
         Command::Stats(args) => stats::execute(&args),
+        Command::Export(args) => export::execute(&args),
         Command::Parse(args) => parse::execute(&args),
         Command::Symbolize(args) => symbolize::execute(&args),
         Command::Strip(args) => strip::execute(&args),

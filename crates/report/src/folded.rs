@@ -85,7 +85,7 @@ fn of_outermost(limits: Limits, profile: &Profile, metric: Metric) -> Vec<Amount
 }
 
 /// Frames in words, made once as far as that needs no more than [`MOST_LABEL_BYTES`].
-struct Labels<'f> {
+pub(crate) struct Labels<'f> {
     frames: &'f [Frame],
     made: Vec<String>,
 }
@@ -94,7 +94,8 @@ struct Labels<'f> {
 const MOST_LABEL_BYTES: usize = 64 << 20;
 
 impl<'f> Labels<'f> {
-    fn of(frames: &'f [Frame]) -> Self {
+    /// Of these.
+    pub(crate) fn of(frames: &'f [Frame]) -> Self {
         let mut left = MOST_LABEL_BYTES;
         let made = frames.iter().map_while(|frame| {
             let label = label(frame);
@@ -104,7 +105,8 @@ impl<'f> Labels<'f> {
         Self { frames, made: made.collect() }
     }
 
-    fn get(&self, frame: u32) -> Cow<'_, str> {
+    /// That of the frame with this place in the list.
+    pub(crate) fn get(&self, frame: u32) -> Cow<'_, str> {
         match self.made.get(frame as usize) {
             Some(label) => Cow::Borrowed(label),
             None => Cow::Owned(label(&self.frames[frame as usize])),

@@ -6,6 +6,7 @@
 
 pub mod context;
 pub mod diff;
+pub mod export;
 pub mod filtered;
 pub mod folded;
 pub mod html;
