@@ -131,7 +131,7 @@ test_page() {
     "$target/debug/heaptide" flamegraph -f -o "$cache/inventory.html" "$cache/inventory.bin"
     CHROMIUM=$(command -v chromium)
     export CHROMIUM
-    (cd tests/page && PAGE="$cache/inventory.html" node --test types.test.js browser.test.js views.browser.test.js)
+    (cd tests/page && PAGE="$cache/inventory.html" node --test types.test.js browser.test.js views.browser.test.js time.browser.test.js)
     say "damaged pages"
     (cd tests/page && PAGE="$cache/inventory.html" node --test broken.test.js damaged.test.js)
     say "leaks and types in a browser"

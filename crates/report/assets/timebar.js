@@ -224,7 +224,9 @@ export class TimeBar {
       if (end > start) this.app.go(this.between(start, end), false);
       return true;
     }
-    const at = span === null ? nearestPoint(course, (this.app.model.page.peakAt ?? 0) * 1e9) : 'point' in span ? span.point + steps : 2 * span.to;
+    // The first arrow leads to the peak, or to the end of the window; those after it go on from there.
+    let at = span === null ? nearestPoint(course, (this.app.model.page.peakAt ?? 0) * 1e9) : 'point' in span ? span.point + steps : 2 * span.to;
+    if (!Number.isFinite(steps)) at = steps;
     this.choosePoint(within(at, 2 * course.parts), span === null);
     return true;
   }

@@ -1,0 +1,171 @@
+// The plot of time in a real browser: a click chooses an instant, a drag a window, the keyboard both; lists choose whose
+// allocations. What the numbers must be is course.test.js's and tests/page_course.rs's.
+//
+//     PAGE=/path/to/page.html node --test time.browser.test.js
+//
+// PAGE is any page of a whole run that took half a second or more and allocated with several functions.
+
+import assert from 'node:assert/strict';
+import { resolve } from 'node:path';
+import test, { afterEach, beforeEach } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { newPage, noBrowser, useBrowser } from './browser.js';
+
+const file = process.env.PAGE && resolve(process.env.PAGE);
+const skip = !file ? 'PAGE is not set' : noBrowser;
+
+let page;
+let account;
+
+useBrowser(skip);
+beforeEach(async () => {
+  if (skip) return;
+  account = await newPage();
+  page = account.page;
+});
+afterEach(async () => {
+  if (skip) return;
+  await page.close();
+  const complaints = account.said.filter(({ type }) => ['error', 'warning'].includes(type));
+  assert.deepEqual([...complaints, ...account.faults], []);
+});
+
+const check = (name, body) => test(name, { skip }, body);
+const open = async (address = '') => {
+  await page.goto('about:blank');
+  await page.goto(pathToFileURL(file).href + address);
+  await page.waitForFunction(() => !document.getElementById('page').hidden);
+};
+const text = (id) => page.locator(`#${id}`).textContent();
+const address = () => page.evaluate(() => decodeURIComponent(window.location.hash));
+const metrics = () => page.locator('#metric-choice button').allTextContents();
+/** Places in the plot, from 0 to 1 of its width. */
+const at = async (...parts) => {
+  const box = await page.locator('#timeline-canvas').boundingBox();
+  return parts.map((part) => [box.x + 68 + part * (box.width - 82), box.y + 60]);
+};
+const drag = async (from, to) => {
+  const [a, b] = await at(from, to);
+  await page.mouse.move(...a);
+  await page.mouse.down();
+  await page.mouse.move(...b, { steps: 4 });
+  await page.mouse.up();
+  await page.waitForFunction(() => window.location.hash.includes('from='));
+};
+
+check('a click is an instant, and the way back the whole run', async () => {
+  await open();
+  const whole = await text('total');
+  const [middle] = await at(0.5);
+  await page.mouse.click(...middle);
+  assert.match(await address(), /^#at=[\d.]+$/);
+  assert.match(await text('total-words'), /^live at [\d.]+ m?s, [\d,]+ blocks$/);
+  assert.match(await text('chosen'), /^At [\d.]+ m?s$/);
+  assert.deepEqual(await metrics(), ['Live']);
+  const shown = [await text('total'), await text('total-words')];
+  await open(await page.evaluate(() => window.location.hash));
+  assert.deepEqual([await text('total'), await text('total-words')], shown);
+  await page.locator('#whole').click();
+  assert.equal(await address(), '');
+  assert.equal(await text('total'), whole);
+  assert.equal(await page.locator('#whole').isVisible(), false);
+  await page.goBack();
+  await page.waitForFunction(() => window.location.hash.startsWith('#at='));
+  assert.equal(await text('total'), shown[0]);
+});
+
+check('a drag is a window, whose edges can be moved', async () => {
+  await open();
+  await drag(0.3, 0.7);
+  const [from, to] = /^#from=([\d.]+)&to=([\d.]+)$/.exec(await address()).slice(1).map(Number);
+  assert.ok(from < to, `${from} ${to}`);
+  assert.match(await text('total-words'), /^live at the highest instant from [\d.]+ m?s to [\d.]+ m?s, /);
+  assert.deepEqual(await metrics(), ['Peak', 'Kept', 'Allocated', 'Temporary', 'Growth']);
+  const totals = [];
+  for (const key of ['peak', 'leaked', 'allocated', 'temporary', 'growth']) {
+    await page.locator(`#metric-choice button[data-value="${key}"]`).click();
+    totals.push(await text('total'));
+  }
+  assert.match(totals[4], /^[+−±]/);
+  assert.match(await address(), /^#metric=growth&from=/);
+  // The edge at the right goes to 0.9.
+  await drag(0.7, 0.9);
+  const [same, later] = /from=([\d.]+)&to=([\d.]+)$/.exec(await address()).slice(1).map(Number);
+  assert.equal(same, from);
+  assert.ok(later > to, `${later} ${to}`);
+  // One step of the reader for each drag, however many moves it had.
+  await page.goBack();
+  await page.waitForFunction((before) => window.location.hash.includes(`to=${before}`), to);
+});
+
+check('the keyboard does the same', async () => {
+  await open();
+  const canvas = page.locator('#timeline-canvas');
+  await canvas.focus();
+  assert.equal(await canvas.getAttribute('role'), 'slider');
+  assert.equal(await canvas.getAttribute('aria-valuetext'), 'the whole run');
+  await page.keyboard.press('Home');
+  assert.equal(await address(), '#at=0');
+  assert.equal(await text('total'), '0 B');
+  await page.keyboard.press('PageUp');
+  assert.notEqual(await canvas.getAttribute('aria-valuetext'), '0 s');
+  for (let i = 0; i < 3; i++) await page.keyboard.press('Shift+ArrowRight');
+  assert.match(await address(), /^#from=[\d.]+&to=[\d.]+$/);
+  assert.match(await canvas.getAttribute('aria-valuetext'), /^from [\d.]+ m?s to [\d.]+ m?s$/);
+  await page.keyboard.press('Escape');
+  assert.equal(await address(), '');
+});
+
+check('the graph follows within a moment', async () => {
+  await open();
+  const [start, end] = await at(0.2, 0.8);
+  await page.mouse.move(...start);
+  await page.mouse.down();
+  await page.mouse.move(...end);
+  // What the page itself takes for a move, to the next frame of the screen; ten times what is wanted of a quiet machine.
+  const took = await page.evaluate(async () => {
+    const canvas = document.getElementById('timeline-canvas');
+    const box = canvas.getBoundingClientRect();
+    const began = performance.now();
+    canvas.dispatchEvent(new PointerEvent('pointermove', { clientX: box.x + 500, clientY: box.y + 50, bubbles: true }));
+    await new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); });
+    return performance.now() - began;
+  });
+  await page.mouse.up();
+  assert.ok(took < 1000, `${took} ms`);
+  assert.match(await text('total-words'), /^live at the highest instant/);
+});
+
+check('lists choose whose allocations', async () => {
+  await open();
+  const whole = await text('total');
+  assert.equal(await page.locator('#filters').isVisible(), true);
+  const names = (await page.locator('#allocator option').allTextContents()).slice(1);
+  assert.ok(names.includes('malloc'), names.join());
+  await page.locator('#allocator').selectOption('malloc');
+  assert.equal(await address(), '#allocator=malloc');
+  assert.match(await text('total-words'), /^live at the peak, only malloc, /);
+  assert.notEqual(await text('total'), whole);
+  // Together with an instant.
+  const [middle] = await at(0.5);
+  await page.mouse.click(...middle);
+  assert.match(await text('total-words'), /^live at [\d.]+ m?s, only malloc, /);
+  await page.locator('#allocator').selectOption('');
+  await page.locator('#whole').click();
+  assert.equal(await text('total'), whole);
+});
+
+check('growth gives the colours, and a function its size over time', async () => {
+  await open('#colours=growth');
+  assert.match(await text('legend'), /gone.*new/);
+  await page.locator('#graph').focus();
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  assert.equal(await page.locator('#side-time').isVisible(), true);
+  const colours = await page.evaluate(() => {
+    const canvas = document.getElementById('side-time-canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(new Uint32Array(data.buffer)).size;
+  });
+  assert.ok(colours > 3, `${colours} colours`);
+});
