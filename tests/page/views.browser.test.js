@@ -407,3 +407,16 @@ check('with forced colours what is chosen is told apart', async () => {
   const grounds = await page.evaluate(() => [...document.querySelectorAll('#unit-choice button')].map((button) => getComputedStyle(button).backgroundColor));
   assert.notEqual(grounds[0], grounds[1]);
 });
+
+check('a sheet of options is all in the window, however narrow that is', async () => {
+  for (const width of [1200, 820, 500]) {
+    await page.setViewportSize({ width, height: 800 });
+    await open();
+    for (const id of ['options', 'download']) {
+      await page.locator(`#${id} summary`).click();
+      const box = await page.locator(`#${id} .sheet`).boundingBox();
+      assert.ok(box.x >= 0 && box.x + box.width <= width, `${id} at ${width}: ${box.x} to ${box.x + box.width}`);
+      await page.keyboard.press('Escape');
+    }
+  }
+});

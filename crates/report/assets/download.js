@@ -26,10 +26,11 @@ export class Downloads {
     press('copy-rows', () => this.copy());
   }
 
-  /** After another view is shown: pictures are of the graph. */
+  /** After another view is shown: pictures are of the graph, rows of what has rows. */
   show() {
-    const { graph } = this.app;
-    part('save-svg').hidden = part('save-png').hidden = this.app.view !== graph;
+    const { graph, view } = this.app;
+    part('save-svg').hidden = part('save-png').hidden = view !== graph;
+    this.menu.hidden = !view.records;
   }
 
   records() {

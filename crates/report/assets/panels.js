@@ -102,6 +102,13 @@ export function choice(group, options, choose) {
  */
 export function closesByItself(menu) {
   const close = () => { menu.open = false; };
+  menu.addEventListener('toggle', () => {
+    const sheet = /** @type {HTMLElement | null} */ (menu.querySelector('.sheet'));
+    if (!menu.open || !sheet) return;
+    // As far to the left as it needs to be all in the window.
+    sheet.style.left = '0';
+    sheet.style.left = `${Math.min(0, document.documentElement.clientWidth - 12 - sheet.getBoundingClientRect().right)}px`;
+  });
   menu.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || !menu.open) return;
     // Not also one step back in the graph.
