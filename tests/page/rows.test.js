@@ -79,6 +79,14 @@ test('every column sorts both ways', () => {
   assert.equal(rowsOf({ sort: 'own-share', unit: 'blocks' }), 'read 140/141, alloc 1/1, b 60/100, a 900/1001, main 0/1101');
 });
 
+test('a package is told by whose code it is', () => {
+  const text = `
+    - a@z 1 1
+    0 b@y!1 2 1`;
+  assert.equal(rowsOf({ group: 'package', sort: 'where' }, { text }), 'y 2/2, z 1/3');
+  assert.equal(rowsOf({ group: 'package', sort: 'where.turned' }, { text }), 'z 1/3, y 2/2');
+});
+
 test('a difference sorts by its change, what grew first, what shrank last', () => {
   const text = `
     - a 100 1

@@ -2,6 +2,7 @@
 // The rows of the table: their order and which of them are shown. Pure.
 
 import { matcher } from './calls.js';
+import { KINDS } from './data.js';
 
 /**
  * @typedef {import('./model.js').Values} Values
@@ -49,7 +50,7 @@ export function sortRows(rows, sort, model) {
   const [key, turned] = sort.split('.');
   const way = turned ? -1 : 1;
   if (key === 'name' || key === 'where') {
-    const words = rows.map(({ frame }) => (look.group === 'package' ? frames.package[frame]
+    const words = rows.map(({ frame }) => (look.group === 'package' ? (key === 'name' ? frames.package[frame] : KINDS[frames.kind[frame]])
       : look.group === 'file' ? (key === 'name' ? frames.file[frame] : frames.package[frame])
       : key === 'name' ? frames.name[frame] : frames.file[frame]));
     const line = (/** @type {number} */ i) => (look.group === 'line' && key === 'where' ? frames.line[rows[i].frame] : 0);

@@ -3,6 +3,7 @@
 
 import { Grid, numberCell, shareCell } from './grid.js';
 import { counted, exact, fileAndLine, humanBytes, percent, signed } from './words.js';
+import { KINDS } from './data.js';
 import { choice, element, part } from './panels.js';
 import { GROUPS, filterRows, sortRows } from './rows.js';
 import { tableRecords } from './records.js';
@@ -120,7 +121,7 @@ export class TableView {
     const all = 'What it and all it called asked for';
     return [
       column('name', names[/** @type {'file'} */ (model.look.group)]),
-      column('where', model.look.group === 'package' ? '' : model.look.group === 'file' ? 'Package' : 'Where', 'where'),
+      column('where', model.look.group === 'package' ? 'Whose code' : model.look.group === 'file' ? 'Package' : 'Where', 'where'),
       column('own', 'Itself', 'number', itself),
       column(`own-${second}`, model.difference ? 'Change' : 'Share', `number ${second}`, itself),
       column('own-counts', counts, 'number counts', itself),
@@ -196,7 +197,7 @@ export class TableView {
  */
 export function rowNames(model, frame) {
   const { frames, look } = model;
-  if (look.group === 'package') return { name: frames.package[frame], where: '' };
+  if (look.group === 'package') return { name: frames.package[frame], where: KINDS[frames.kind[frame]] };
   if (look.group === 'file') return { name: frames.file[frame] || '(unknown file)', where: frames.package[frame] };
   return { name: frames.name[frame], where: fileAndLine(frames.file[frame], look.group === 'line' ? frames.line[frame] : 0) };
 }
