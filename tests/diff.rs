@@ -1,5 +1,6 @@
 //! `heaptide diff` by line, function, file, module and package, with filters, as a gate, and beside `tracemalloc`.
 
+use crate::support::page;
 use crate::support::recording::Recording;
 use crate::support::{Ran, Scratch};
 use crate::traced::{Python, Traced, fixture, newest_python, pythons};
@@ -140,7 +141,7 @@ What grew: peak memory
             "left_out": {"before": {"bytes": 13_345, "count": 3}, "after": {"bytes": 13_000, "count": 2}}})
     );
     scratch.heaptide("diff --html -o page.html --include app/lib/ run.bin after.bin").exits(0);
-    let page = scratch.read("page.html");
+    let page = page::text(&scratch.read("page.html"));
     assert!(page.contains("filtered by --include app/lib/*") && !page.contains("numpy"), "{page}");
     // In `summary` as well.
     let ran = scratch.heaptide("summary --include app.py --any-frame --exclude function:load run.bin").succeeds();
@@ -220,7 +221,7 @@ fn captures_of_different_programs() {
         let warnings: Vec<String> = serde_json::from_value(ran.json()["warnings"].clone()).unwrap();
         let text = scratch.heaptide(&format!("diff {before}.bin {after}.bin")).succeeds().stdout();
         scratch.heaptide(&format!("diff -f -o page.html --html {before}.bin {after}.bin")).exits(0);
-        let page = scratch.read("page.html");
+        let page = page::text(&scratch.read("page.html"));
         for warning in &warnings {
             assert!(text.contains(&format!("warning: {warning}\n")) && page.contains(warning), "{warning}\n{text}");
         }

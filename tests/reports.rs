@@ -1,6 +1,7 @@
 //! What the reports say of captures whose numbers are known.
 
 use crate::support::Scratch;
+use crate::support::page;
 use crate::support::recording::Recording;
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::capture::{Growth, UnseenAllocator, UnseenAllocators};
@@ -246,7 +247,7 @@ fn allocators_that_were_not_seen() {
     let lines = format!("\nwarning: before: {warning}\nwarning: before: {unread}\nwarning: after: {warning}\n");
     scratch.heaptide("diff run.bin run.bin").succeeds().shows(&lines);
     scratch.heaptide("flamegraph run.bin").exits(0);
-    assert!(scratch.read("run.flamegraph.html").contains(warning));
+    assert!(page::text(&scratch.read("run.flamegraph.html")).contains(warning));
     // The child's 10 MiB are little.
     let json = scratch.heaptide("summary --json --pid 4001 run.bin").succeeds().json();
     assert_eq!(json["warnings"], serde_json::json!([unread]));
@@ -298,7 +299,7 @@ What grew: peak memory
     assert_eq!(json["changes"].as_array().unwrap().len(), 1);
     assert_eq!(json["changes"][0]["after"]["bytes"], 112_345);
     scratch.heaptide("diff --html run.bin after.bin").exits(0);
-    assert!(scratch.read("after.diff.html").contains("array"));
+    assert!(page::text(&scratch.read("after.diff.html")).contains("array"));
 }
 
 #[test]
@@ -318,15 +319,15 @@ fn flamegraphs() {
     let svg = scratch.read("run.flamegraph-leaked.svg");
     assert!(svg.contains("array (numpy/core.py:30)") && svg.contains("memory live at the end"));
     scratch.heaptide("flamegraph run.bin").exits(0);
-    assert!(scratch.read("run.flamegraph.html").contains("numpy/core.py"));
-    assert!(scratch.read("run.flamegraph.html").contains("<title>heaptide: python app.py</title>"));
-    assert!(scratch.read("run.flamegraph.html").contains(r#""inverted":false,"temporary_within":1,"#));
+    assert!(page::text(&scratch.read("run.flamegraph.html")).contains("numpy/core.py"));
+    assert!(page::text(&scratch.read("run.flamegraph.html")).contains("<title>heaptide: python app.py</title>"));
+    assert!(page::text(&scratch.read("run.flamegraph.html")).contains(r#""inverted":false,"temporary_within":1,"#));
     // Nothing to be told: the page opens so.
     let ran = scratch.heaptide("flamegraph --inverted --temporary 5 -o inverted.html run.bin").exits(0);
     assert!(!ran.stderr().contains("#view"), "{}", ran.stderr());
-    assert!(scratch.read("inverted.html").contains(r#""inverted":true,"temporary_within":5,"#));
+    assert!(page::text(&scratch.read("inverted.html")).contains(r#""inverted":true,"temporary_within":5,"#));
     scratch.heaptide("flamegraph --temporary run.bin").exits(0);
-    assert!(scratch.read("run.flamegraph-temporary.html").contains("load"));
+    assert!(page::text(&scratch.read("run.flamegraph-temporary.html")).contains("load"));
 }
 
 #[test]
@@ -469,7 +470,7 @@ fn source_lines_and_classes_are_told_if_the_file_is_there() {
     assert_eq!(json["stacks"][0]["frames"][1]["function"], "Reader.load");
     assert_eq!(json["stacks"][0]["frames"][2]["source"], "x = Reader.load()  # café");
     scratch.heaptide("flamegraph run.bin").exits(0);
-    assert!(scratch.read("run.flamegraph.html").contains("return [bytearray(1) for _ in"));
+    assert!(page::text(&scratch.read("run.flamegraph.html")).contains("return [bytearray(1) for _ in"));
 
     // The switch leaves all of it out.
     for command in ["leaks", "tree", "stats", "summary --by line", "leaks --json", "flamegraph -o - "] {

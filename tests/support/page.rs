@@ -12,8 +12,17 @@ pub fn packed(html: &str) -> &str {
 
 /// The data, see `crates/report/src/html/data.rs`.
 pub fn data(html: &str) -> serde_json::Value {
+    serde_json::from_str(&json(html)).expect("JSON")
+}
+
+/// The whole page as text, with its data as they are when they are unpacked.
+pub fn text(html: &str) -> String {
+    html.replace(packed(html), &json(html))
+}
+
+fn json(html: &str) -> String {
     let bytes = STANDARD.decode(packed(html)).expect("Base64");
     let mut json = String::new();
     flate2::read::GzDecoder::new(&*bytes).read_to_string(&mut json).expect("gzip");
-    serde_json::from_str(&json).expect("JSON")
+    json
 }
