@@ -49,6 +49,7 @@ export function readLeaks(raw, nodeCount) {
     return { pattern: textIn(pattern, 'leaks'), builtin: builtin === true, bytes, blocks };
   });
   const [sites, bytes, blocks] = quantities(raw.left_out, 'leaks.left_out', 3);
+  check(raw.judged !== undefined, '"leaks.judged" is missing');
   const judged = raw.judged === null ? null : readJudging(raw.judged);
   return {
     headline: textIn(raw.headline, 'leaks'),
