@@ -380,6 +380,12 @@ test('counts, shares, times, differences in words', () => {
   assert.deepEqual([1536, 0, -1536].map((n) => words.signed(n, words.humanBytes)), ['+1.5 KiB', '±0', '−1.5 KiB']);
 });
 
+test('when a run began', () => {
+  process.env.TZ = 'UTC';
+  assert.equal(words.dayAndTime(1_795_307_594), '2026-11-22 00:33:14');
+  assert.equal(words.dayAndTime(0), '');
+});
+
 test('temporary is explained by its number', () => {
   const start = 'freed soon after: by the thread that allocated it, with ';
   assert.deepEqual([0, 1, 5].map(words.temporaryPhrase), [

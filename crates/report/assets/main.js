@@ -18,7 +18,7 @@ import { ChangesView } from './changes_view.js';
 import { TimeBar } from './timebar.js';
 import { Filters } from './filters.js';
 import { metricKeys } from './selection.js';
-import { temporaryPhrase } from './words.js';
+import { dayAndTime, temporaryPhrase } from './words.js';
 
 /**
  * @typedef {import('./address.js').Look} Look
@@ -92,7 +92,8 @@ export class Application {
     const warnings = part('warnings');
     warnings.replaceChildren(...page.warnings.map((warning) => element('li', warning)));
     warnings.hidden = page.warnings.length === 0;
-    showFacts(part('facts'), page.facts);
+    const started = dayAndTime(page.startedUnix);
+    showFacts(part('facts'), started ? [...page.facts.slice(0, 1), ['started', started], ...page.facts.slice(1)] : page.facts);
     part('temporary-words').textContent = temporaryPhrase(page.temporaryWithin);
     part('diff-words').hidden = !this.model.difference;
     part('interpreter-label').hidden = !this.model.hasInterpreter;

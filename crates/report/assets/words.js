@@ -135,6 +135,18 @@ export function clockTime(started, seconds) {
 }
 
 /**
+ * Day and time of day, where the reader is: "2026-11-22 14:03:07"; "" if it is not known.
+ * @param {number} started  seconds since 1970, 0: not known
+ * @returns {string}
+ */
+export function dayAndTime(started) {
+  if (!(started > 0)) return '';
+  const date = new Date(started * 1000);
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clockTime(started, 0)}`;
+}
+
+/**
  * The text with every character that is invisible or turns the reading direction written out, so that
  * a name cannot pose as another one: "a\u202eb".
  * @param {string} text
