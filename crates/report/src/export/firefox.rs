@@ -20,15 +20,17 @@
 //!
 //! Lost: numbers of blocks, temporary allocations, source lines.
 
-use super::{Export, ExportError, NO_STACK, function};
+mod blocks;
+mod tables;
+
+use super::{Export, ExportError};
 use crate::context::title_within;
 use crate::units::{time, visible};
+use blocks::{write_lived, write_samples, write_unbalanced};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use heaptide_analyze::call_tree::NodeId;
 use heaptide_analyze::frames::FrameKind;
 use heaptide_analyze::instants::Span;
-use heaptide_analyze::packages::owners;
 use heaptide_analyze::reader::Progress;
 use heaptide_analyze::replay::Born;
 use heaptide_analyze::spans::{self, Lived, Spans};
@@ -36,6 +38,7 @@ use heaptide_format::ids::{ImageIndex, Nanos};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{self, Write};
+use tables::{Texts, write_shared};
 
 const VERSION: u32 = 61;
 
@@ -195,78 +198,6 @@ fn inside(object: &Value) -> String {
     text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned()
 }
 
-/// The number of a stack: of its node; what has no frame is behind them.
-fn stack(export: Export<'_>, node: Option<NodeId>) -> usize {
-    node.map_or(export.profile.tree.nodes().len(), NodeId::index)
-}
-
-/// A list of numbers, or of whatever is written so.
-fn write_list<T: std::fmt::Display>(values: impl IntoIterator<Item = T>, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "[")?;
-    let mut separator = "";
-    for value in values {
-        write!(out, "{separator}{value}")?;
-        separator = ",";
-    }
-    write!(out, "]")
-}
-
-/// A list of numbers with a name.
-fn write_column<T: std::fmt::Display>(
-    name: &str,
-    values: impl IntoIterator<Item = T>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    write!(out, "\"{name}\":")?;
-    write_list(values, out)?;
-    write!(out, ",")
-}
-
-fn write_samples(export: Export<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let with_bytes =
-        || export.stacks(&[export.metric]).filter(|(_, own)| own.of(export.metric).bytes > 0).collect::<Vec<_>>();
-    let stacks = with_bytes();
-    let at = millis(export.profile.peak_at);
-    write!(out, "{{\"weightType\":\"bytes\",\"length\":{},", stacks.len())?;
-    write_column("stack", stacks.iter().map(|(node, _)| stack(export, *node)), out)?;
-    write_column("time", stacks.iter().map(|_| at), out)?;
-    write!(out, "\"weight\":")?;
-    write_list(stacks.iter().map(|(_, own)| own.of(export.metric).bytes), out)?;
-    write!(out, "}}")
-}
-
-/// Allocations and releases in the order of time.
-fn write_lived(export: Export<'_>, lived: &[Lived], out: &mut dyn Write) -> io::Result<()> {
-    // An allocation stands before its release, which may be at the same time.
-    let mut order: Vec<(Nanos, usize, bool)> = Vec::with_capacity(lived.len() * 2);
-    for (place, one) in lived.iter().enumerate() {
-        order.push((one.from, place, false));
-        order.extend(one.to.map(|to| (to, place, true)));
-    }
-    order.sort_unstable_by_key(|(time, place, is_release)| (*time, *is_release, *place));
-    let tid = |one: &Lived| export.context.capture.names.thread(one.owner.thread).map_or(0, |thread| thread.tid);
-    write!(out, "{{\"weightType\":\"bytes\",\"length\":{},", order.len())?;
-    write_column("time", order.iter().map(|(time, ..)| millis(*time)), out)?;
-    let weight = |(_, place, is_release): &(Nanos, usize, bool)| {
-        let bytes = i64::try_from(lived[*place].amount.bytes).unwrap_or(i64::MAX);
-        if *is_release { -bytes } else { bytes }
-    };
-    write_column("weight", order.iter().map(weight), out)?;
-    write_column("stack", order.iter().map(|(_, place, _)| stack(export, lived[*place].owner.node)), out)?;
-    write_column("memoryAddress", order.iter().map(|(_, place, _)| place + 1), out)?;
-    write!(out, "\"threadId\":")?;
-    write_list(order.iter().map(|(_, place, _)| tid(&lived[*place])), out)?;
-    write!(out, "}}")
-}
-
-/// Without events: the bytes of each stack.
-fn write_unbalanced(export: Export<'_>, is_first: bool, out: &mut dyn Write) -> io::Result<()> {
-    if !is_first {
-        return write!(out, "{{\"weightType\":\"bytes\",\"length\":0,\"time\":[],\"weight\":[],\"stack\":[]}}");
-    }
-    write_samples(export, out)
-}
-
 /// Marks, in the program that set them; those from outside in the first.
 fn markers(export: Export<'_>, image: ImageIndex, first: ImageIndex, texts: &mut Texts) -> Value {
     let capture = export.context.capture;
@@ -280,91 +211,6 @@ fn markers(export: Export<'_>, image: ImageIndex, first: ImageIndex, texts: &mut
         "category": marks.iter().map(|_| CATEGORIES.len() - 1).collect::<Vec<_>>(),
         "length": marks.len(),
     })
-}
-
-/// Stacks, frames, functions, packages, files and strings.
-fn write_shared(export: Export<'_>, texts: &mut Texts, out: &mut dyn Write) -> io::Result<()> {
-    let profile = export.profile;
-    let (nodes, frames) = (profile.tree.nodes(), &profile.frames);
-    let all = frames.len() + 1;
-    write!(out, "\"stackTable\":{{\"length\":{},", nodes.len() + 1)?;
-    let none = [frames.len() as u32];
-    write_column("frame", nodes.iter().map(|node| node.frame).chain(none), out)?;
-    write!(out, "\"prefix\":")?;
-    let prefix = nodes.iter().map(|node| node.parent.map_or("null".to_owned(), |parent| parent.0.to_string()));
-    write_list(prefix.chain(["null".to_owned()]), out)?;
-    // One function for all lines of it.
-    let mut functions: HashMap<(&str, &str), usize> = HashMap::new();
-    let mut of_frame: Vec<usize> = Vec::with_capacity(all);
-    let [mut names, mut sources, mut resources, mut lines] = [(); 4].map(|()| Vec::<String>::new());
-    let [mut files, mut packages] = [(); 2].map(|()| Numbers::default());
-    for (frame, owner) in frames.iter().zip(owners(frames)) {
-        let next = functions.len();
-        let number = *functions.entry((&frame.function, &frame.file)).or_insert(next);
-        of_frame.push(number);
-        if number < next {
-            continue;
-        }
-        names.push(texts.number(&function(frame)).to_string());
-        let or_none = |text: &str, numbers: &mut Numbers, none: &str, texts: &mut Texts| match text {
-            "" => none.to_owned(),
-            text => numbers.number(texts.number(&visible(text))).to_string(),
-        };
-        sources.push(or_none(&frame.file, &mut files, "null", texts));
-        resources.push(or_none(&owner.package, &mut packages, "-1", texts));
-        lines.push(if frame.first_line > 0 { frame.first_line.to_string() } else { "null".into() });
-    }
-    of_frame.push(functions.len());
-    names.push(texts.number(NO_STACK).to_string());
-    sources.push("null".into());
-    resources.push("-1".into());
-    lines.push("null".into());
-    write!(out, "}},\"frameTable\":{{\"length\":{all},")?;
-    write_column("address", std::iter::repeat_n(-1, all), out)?;
-    write_column("inlineDepth", std::iter::repeat_n(0, all), out)?;
-    let category = |kind| CATEGORIES.iter().position(|(known, ..)| *known == kind).unwrap_or(CATEGORIES.len() - 1);
-    let kinds = frames.iter().map(|frame| frame.kind).chain([FrameKind::Unknown]);
-    write_column("category", kinds.map(category), out)?;
-    write_column("subcategory", std::iter::repeat_n(0, all), out)?;
-    write_column("func", &of_frame, out)?;
-    for name in ["nativeSymbol", "innerWindowID", "column"] {
-        write_column(name, std::iter::repeat_n("null", all), out)?;
-    }
-    write!(out, "\"line\":")?;
-    let line = frames.iter().map(|frame| if frame.line > 0 { frame.line.to_string() } else { "null".into() });
-    write_list(line.chain(["null".to_owned()]), out)?;
-    let all = names.len();
-    write!(out, "}},\"funcTable\":{{\"length\":{all},")?;
-    write_column("name", names, out)?;
-    write_column("source", sources, out)?;
-    write_column("resource", resources, out)?;
-    write_column("lineNumber", lines, out)?;
-    write_column("isJS", std::iter::repeat_n(false, all), out)?;
-    write_column("relevantForJS", std::iter::repeat_n(false, all), out)?;
-    write!(out, "\"columnNumber\":")?;
-    write_list(std::iter::repeat_n("null", all), out)?;
-    let (packages, files) = (packages.all, files.all);
-    let tables = json!({
-        "resourceTable": {
-            "length": packages.len(),
-            "lib": vec![Value::Null; packages.len()],
-            "name": packages,
-            "host": vec![Value::Null; packages.len()],
-            // A library.
-            "type": vec![1; packages.len()],
-        },
-        "nativeSymbols": { "length": 0, "libIndex": [], "address": [], "name": [], "functionSize": [] },
-        "sources": {
-            "length": files.len(),
-            "id": vec![Value::Null; files.len()],
-            "filename": files,
-            "startLine": vec![1; files.len()],
-            "startColumn": vec![1; files.len()],
-            "sourceMapURL": vec![Value::Null; files.len()],
-        },
-        "stringArray": texts.all,
-    });
-    write!(out, "}},{}", inside(&tables))
 }
 
 /// Live bytes of all processes, as changes.
@@ -390,40 +236,4 @@ fn counter(export: Export<'_>, first: Option<ImageIndex>) -> String {
         "samples": { "length": time.len(), "time": time, "count": count },
     })
     .to_string()
-}
-
-/// Strings, each once.
-#[derive(Default)]
-struct Texts {
-    known: HashMap<String, usize>,
-    all: Vec<String>,
-}
-
-impl Texts {
-    fn number(&mut self, text: &str) -> usize {
-        if let Some(number) = self.known.get(text) {
-            return *number;
-        }
-        self.known.insert(text.to_owned(), self.all.len());
-        self.all.push(text.to_owned());
-        self.all.len() - 1
-    }
-}
-
-/// Numbers of strings, each once.
-#[derive(Default)]
-struct Numbers {
-    known: HashMap<usize, usize>,
-    all: Vec<usize>,
-}
-
-impl Numbers {
-    fn number(&mut self, text: usize) -> usize {
-        let next = self.all.len();
-        let number = *self.known.entry(text).or_insert(next);
-        if number == next {
-            self.all.push(text);
-        }
-        number
-    }
 }

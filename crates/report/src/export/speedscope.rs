@@ -53,8 +53,8 @@ pub fn write(export: Export<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_metric(export: Export<'_>, metric: Metric, out: &mut dyn Write) -> io::Result<()> {
-    let with_bytes = || export.stacks(&[metric]).filter(|(_, own)| own.of(metric).bytes > 0).collect::<Vec<_>>();
-    let stacks = with_bytes();
+    let mut stacks: Vec<_> = export.stacks(&[metric]).collect();
+    stacks.retain(|(_, own)| own.of(metric).bytes > 0);
     let total: u64 = stacks.iter().fold(0, |sum, (_, own)| sum.saturating_add(own.of(metric).bytes));
     let unit = if metric == Metric::ByteSeconds { "none" } else { "bytes" };
     let name = title_within(export.profile, metric, export.within);
