@@ -110,7 +110,8 @@ export function nodeTable(most, parent, frame) {
  * @returns {Columns}
  */
 export function ownColumns(tree, cells, metric, pass = null) {
-  const place = Int32Array.from(cells.node, (node) => tree.treeNode[node]);
+  const place = new Int32Array(cells.node.length);
+  for (let cell = 0; cell < place.length; cell++) place[cell] = tree.treeNode[cells.node[cell]];
   const sources = [metric.after.bytes, metric.after.counts];
   if (metric.before) sources.push(metric.before.bytes, metric.before.counts);
   const columns = sources.map((source) => {

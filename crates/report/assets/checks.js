@@ -27,8 +27,10 @@ export function array(value, name, length) {
 export function numbers(value, name, length, signed = false) {
   const all = array(value, name, length);
   const least = signed ? -Number.MAX_SAFE_INTEGER : 0;
-  for (const number of all) {
-    check(typeof number === 'number' && number >= least && number <= Number.MAX_SAFE_INTEGER, `"${name}" holds what is no number, or none that can be`);
+  // The message is made only when it is wanted: these loops are most of the work of opening a large page.
+  for (let i = 0; i < all.length; i++) {
+    const number = all[i];
+    if (!(typeof number === 'number' && number >= least && number <= Number.MAX_SAFE_INTEGER)) check(false, `"${name}" holds what is no number, or none that can be`);
   }
   return all;
 }
@@ -44,8 +46,13 @@ export function numbers(value, name, length, signed = false) {
  */
 export function indices(value, name, end, length, least = 0) {
   const all = array(value, name, length);
-  for (const index of all) check(Number.isInteger(index) && index >= least && index < end, `"${name}" leads to ${index}, which is not there`);
-  return Int32Array.from(all);
+  const checked = new Int32Array(all.length);
+  for (let i = 0; i < all.length; i++) {
+    const index = all[i];
+    if ((index | 0) !== index || index < least || index >= end) check(false, `"${name}" leads to ${index}, which is not there`);
+    checked[i] = index;
+  }
+  return checked;
 }
 
 /**
@@ -67,7 +74,7 @@ export function quantities(value, name, length, below = Infinity) {
  * @returns {Float64Array}
  */
 export function instantsIn(value, name) {
-  const all = Float64Array.from(numbers(value, name));
+  const all = new Float64Array(numbers(value, name));
   check(all.every((time, i) => i === 0 || time >= all[i - 1]), `"${name}" goes back in time`);
   return all;
 }

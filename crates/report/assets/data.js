@@ -107,8 +107,8 @@ export function readPage(text) {
     temporaryWithin: raw.temporary_within,
     timeline: {
       seconds,
-      live: Float64Array.from(numbers(raw.timeline.live, 'timeline.live', seconds.length)),
-      rss: Float64Array.from(numbers(raw.timeline.rss, 'timeline.rss', seconds.length)),
+      live: new Float64Array(numbers(raw.timeline.live, 'timeline.live', seconds.length)),
+      rss: new Float64Array(numbers(raw.timeline.rss, 'timeline.rss', seconds.length)),
       length: seconds.length,
     },
     marks,
@@ -161,7 +161,7 @@ function readNodes(raw, frameCount) {
   const frame = indices(raw.frame, 'nodes.frame', frameCount, back.length);
   const parent = new Int32Array(back.length);
   for (let i = 0; i < back.length; i++) {
-    check(Number.isInteger(back[i]) && back[i] >= 0 && back[i] <= i, `node ${i} has no parent before it`);
+    if ((back[i] | 0) !== back[i] || back[i] < 0 || back[i] > i) check(false, `node ${i} has no parent before it`);
     parent[i] = back[i] === 0 ? -1 : i - back[i];
   }
   return { parent, frame, length: back.length };
@@ -268,8 +268,8 @@ function readCourse(raw, cells, marks) {
   check(parts >= 0, 'the course has no instant');
   // Those of `peaks` are differences.
   const amounts = (/** @type {any} */ rows, /** @type {string} */ name, /** @type {number} */ length) => ({
-    bytes: Float64Array.from(numbers(rows.bytes, `course.${name}.bytes`, length, name === 'peaks')),
-    counts: Float64Array.from(numbers(rows.counts, `course.${name}.counts`, length, name === 'peaks')),
+    bytes: new Float64Array(numbers(rows.bytes, `course.${name}.bytes`, length, name === 'peaks')),
+    counts: new Float64Array(numbers(rows.counts, `course.${name}.counts`, length, name === 'peaks')),
   });
   const cellsOf = (/** @type {string} */ name) => indices(raw[name]?.cell, `course.${name}.cell`, cells);
   const lives = (/** @type {string} */ name) => {
@@ -285,10 +285,10 @@ function readCourse(raw, cells, marks) {
   return {
     parts,
     nanos,
-    live: Float64Array.from(numbers(raw.instants.live, 'course.instants.live', nanos.length)),
+    live: new Float64Array(numbers(raw.instants.live, 'course.instants.live', nanos.length)),
     mark: indices(raw.instants.mark, 'course.instants.mark', marks, nanos.length, -1),
-    peakNanos: Float64Array.from(numbers(raw.peaks_at?.nanos, 'course.peaks_at.nanos', parts)),
-    peakBytes: Float64Array.from(numbers(raw.peaks_at.bytes, 'course.peaks_at.bytes', parts)),
+    peakNanos: new Float64Array(numbers(raw.peaks_at?.nanos, 'course.peaks_at.nanos', parts)),
+    peakBytes: new Float64Array(numbers(raw.peaks_at.bytes, 'course.peaks_at.bytes', parts)),
     lives: lives('lives'),
     late: lives('late'),
     flows: flows('flows'),
