@@ -108,10 +108,12 @@ test('Firefox Profiler: retained memory at any time, all allocations, live bytes
   const loaded = spawn(process.execPath, [profilerCli, '--daemon', path('run.firefox.json.gz'), '--session', 'known'], { env, stdio: 'ignore' });
   const profiler = (...words) => execFileSync(process.execPath, [profilerCli, ...words, '--session', 'known'],
     { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+  // Who asks before it listens takes it for dead and forgets it: only its log tells.
   const whenReady = async () => {
-    for (let left = 40; ; left -= 1) {
-      try { return profiler('status'); } catch (error) { if (left === 0) throw error; }
-      await new Promise((resolve) => { setTimeout(resolve, 300); });
+    const log = path('sessions/known.log');
+    for (let left = 300; !(existsSync(log) && readFileSync(log, 'utf8').includes('Profile loaded successfully')); left -= 1) {
+      assert.ok(left > 0 && loaded.exitCode === null, 'the profile is loaded within 30 s');
+      await new Promise((resolve) => { setTimeout(resolve, 100); });
     }
   };
   const samples = (strategy) => {
