@@ -105,6 +105,15 @@ test('the model follows the span and the filters', () => {
   assert.equal(look({ thread: 7, allocator: 'none', process: 9 }), '13.1 KiB live at the peak, 5 blocks');
 });
 
+test('which threads asked for what a function has, and by what', () => {
+  const model = new Model(tiny());
+  // main: parse 12 345 and read 1 000 by the first thread, read 55 by the worker.
+  assert.deepEqual(model.askedBy(0), { threads: [['4001', 13_345], ['worker (4002)', 55]], allocators: [['malloc', 13_400]] });
+  assert.deepEqual(model.askedBy(2).threads, [['4001', 1_000], ['worker (4002)', 55]]);
+  model.show({ ...model.look, unit: 'blocks', thread: 1 });
+  assert.deepEqual(model.askedBy(0).threads, [['worker (4002)', 1]]);
+});
+
 test('growth has a colour without a difference', () => {
   const model = new Model(tiny());
   // The second half: read (1 000 bytes) goes. Both "read" are one function; main is what is left of 13 000.

@@ -7,7 +7,7 @@ import { BEFORE, BYTES, COUNTS, change, widthColumn } from './calls.js';
 import { frameTotals, mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
 import { matchFrames, matchTotals, matcher } from './calls.js';
 import { inverted, nodeAt, topDown } from './views.js';
-import { Selection } from './selection.js';
+import { Selection, threadName } from './selection.js';
 import { bytesOverTime, liveAt, pointNanos } from './course.js';
 import { firstLook } from './address.js';
 import { LineTree } from './functions.js';
@@ -354,15 +354,49 @@ export class Model {
    * @returns {{values: Float64Array, times: Float64Array} | null} times in seconds; null: the data do not tell
    */
   overTime(frame) {
-    const { page, frames, chosen } = this;
-    const { course, nodes, cells } = page;
+    const { course } = this.page;
     if (course === null || course.parts < 2 || frame < 0) return null;
-    const same = Uint8Array.from(frames.kind, (_, f) => Number(frames.name[f] === frames.name[frame] && frames.file[f] === frames.file[frame]));
+    const values = bytesOverTime(course, this.cellsOf(frame));
+    return { values, times: Float64Array.from(values, (_, point) => pointNanos(course, point) / 1e9) };
+  }
+
+  /**
+   * The cells whose call path passes through a function, as far as they count.
+   * @param {number} frame  any of its frames
+   * @returns {Uint8Array} 1 or 0 per cell
+   */
+  cellsOf(frame) {
+    const { page: { nodes, cells }, frames, chosen } = this;
+    const same = frames.name.map((name, f) => Number(name === frames.name[frame] && frames.file[f] === frames.file[frame]));
     const through = new Uint8Array(nodes.length);
     for (let i = 0; i < nodes.length; i++) through[i] = same[nodes.frame[i]] | (nodes.parent[i] < 0 ? 0 : through[nodes.parent[i]]);
-    const of = Uint8Array.from(cells.node, (node, cell) => through[node] & (chosen.pass === null ? 1 : chosen.pass[cell]));
-    const values = bytesOverTime(course, of);
-    return { values, times: Float64Array.from(values, (_, point) => pointNanos(course, point) / 1e9) };
+    const of = new Uint8Array(cells.length);
+    for (let cell = 0; cell < of.length; cell++) of[cell] = through[cells.node[cell]] & (chosen.pass === null ? 1 : chosen.pass[cell]);
+    return of;
+  }
+
+  /**
+   * Which threads asked for what a function and all it called have, and by which functions that allocate; in the chosen unit.
+   * @param {number} frame  any of its frames
+   * @returns {{threads: [string, number][], allocators: [string, number][]}} the largest first; empty where the data do not tell
+   */
+  askedBy(frame) {
+    const { page, metric } = this;
+    const { cells } = page;
+    const of = this.cellsOf(frame);
+    const amounts = metric.after[this.look.unit === 'bytes' ? 'bytes' : 'counts'];
+    const sums = (/** @type {Int32Array} */ keys, /** @type {(key: number) => string} */ name) => {
+      /** @type {Map<number, number>} */
+      const found = new Map();
+      for (let cell = 0; cell < of.length; cell++) {
+        if (of[cell] && keys[cell] >= 0 && amounts[cell] > 0) found.set(keys[cell], (found.get(keys[cell]) ?? 0) + amounts[cell]);
+      }
+      return [...found].sort((a, b) => b[1] - a[1] || a[0] - b[0]).map(([key, sum]) => /** @type {[string, number]} */ ([name(key), sum]));
+    };
+    return {
+      threads: sums(cells.thread, (thread) => threadName(page, thread)),
+      allocators: sums(cells.allocator, (allocator) => page.allocators[allocator]),
+    };
   }
 
   /** @param {boolean} dark */

@@ -87,6 +87,24 @@ export class SidePanel {
     this.showLines(about.lines, of);
     this.showParts('side-callers', about.callers, of, 'no caller');
     this.showParts('side-callees', about.callees, of, '');
+    this.showAskedBy();
+  }
+
+  /** Threads and functions that allocate, where there are several in the page. */
+  showAskedBy() {
+    const { model } = this.app;
+    const { threads, allocators } = model.askedBy(this.frame);
+    for (const [id, sums, known] of /** @type {[string, [string, number][], number][]} */ ([
+      ['side-threads', threads, model.page.threads.length], ['side-allocators', allocators, model.page.allocators.length],
+    ])) {
+      part(`${id}-title`).hidden = part(id).hidden = sums.length === 0 || known < 2;
+      const all = sums.reduce((sum, [, amount]) => sum + amount, 0);
+      this.fill(id, sums, ([name, amount]) => {
+        const item = element('li');
+        item.append(element('span', name, 'name'), element('span', model.amount(amount), 'number'), element('span', percent(amount, all), 'number soft'), bar(amount / all));
+        return item;
+      });
+    }
   }
 
   /** Size over time, where the data know it. */

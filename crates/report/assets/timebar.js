@@ -2,7 +2,7 @@
 // The plot of memory over time at the top of the page: a click chooses an instant, a drag a window, the edges of a
 // window can be dragged again; all of it with the keyboard as well. What is chosen is the look's, here are only gestures.
 
-import { nearestInstant, nearestPoint, pointName, pointNanos } from './course.js';
+import { highestPart, nearestInstant, nearestPoint, pointName, pointNanos } from './course.js';
 import { drawTimeline, timelineScale } from './timeline.js';
 import { element, part } from './panels.js';
 import { pointWords, windowWords } from './selection.js';
@@ -74,12 +74,20 @@ export class TimeBar {
     canvas.setAttribute('aria-valuetext', words || 'the whole run');
   }
 
+  /** When most was live in the window that is shown, if that is what is shown; in nanoseconds. */
+  highest() {
+    const { span, metric } = this.app.model.chosen;
+    if (span === null || !('from' in span) || metric.key !== 'peak') return null;
+    const course = /** @type {Course} */ (this.course);
+    return course.peakNanos[highestPart(course, span.from, span.to)];
+  }
+
   draw() {
     const { timeline } = this;
     const { page } = this.app.model;
     const { peakAt, marks, censuses } = page;
     if (timeline.length === 0) return;
-    const near = drawTimeline(this.canvas, { timeline, peakAt, marks: marks.seconds, censuses, chosen: this.chosen }, this.pointer, this.app.css);
+    const near = drawTimeline(this.canvas, { timeline, peakAt, marks: marks.seconds, censuses, chosen: this.chosen, highest: this.highest() }, this.pointer, this.app.css);
     const has = timeline.rss.some((bytes) => bytes > 0);
     const clock = near < 0 ? '' : clockTime(page.startedUnix, timeline.seconds[near]);
     const at = near < 0 ? '' : `${duration(timeline.seconds[near])}${clock && ` (${clock})`}: `;

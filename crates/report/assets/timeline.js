@@ -93,6 +93,7 @@ export function timelineShape(timeline, values, scale) {
  * @property {number[]} marks  seconds
  * @property {number[]} censuses  seconds
  * @property {{from: number, to: number} | null} chosen  nanoseconds, the same twice: an instant
+ * @property {number | null} highest  nanoseconds: what of a window is shown, if that is its highest instant
  */
 
 /**
@@ -102,7 +103,7 @@ export function timelineShape(timeline, values, scale) {
  * @param {(name: string) => string} style  CSS variable → value
  * @returns {number} the point of the timeline under the mouse, −1: none
  */
-export function drawTimeline(canvas, { timeline, peakAt, marks, censuses, chosen }, pointer, style) {
+export function drawTimeline(canvas, { timeline, peakAt, marks, censuses, chosen, highest }, pointer, style) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   const context = prepareCanvas(canvas, width, height);
   const scale = timelineScale(timeline, width, height);
@@ -132,6 +133,7 @@ export function drawTimeline(canvas, { timeline, peakAt, marks, censuses, chosen
   for (const at of marks) line(context, [{ x: xOf(at), y: scale.y0 }, { x: xOf(at), y: scale.y1 }], style('--mark'), 1, [2, 2]);
   if (peakAt !== null) drawPeak(context, xOf(peakAt), scale, style);
   if (chosen !== null) drawChosen(context, xOf(chosen.from / 1e9), xOf(chosen.to / 1e9), scale, style);
+  if (highest !== null) drawPeak(context, xOf(highest / 1e9), scale, style);
 
   if (pointer < scale.left || pointer > scale.right) return -1;
   const seconds = scale.from + (pointer - scale.left) / perSecond;
