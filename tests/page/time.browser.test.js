@@ -6,6 +6,7 @@
 // PAGE is any page of a whole run that took half a second or more and allocated with several functions.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import test, { afterEach, beforeEach } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -153,6 +154,29 @@ check('lists choose whose allocations', async () => {
   await page.locator('#allocator').selectOption('');
   await page.locator('#whole').click();
   assert.equal(await text('total'), whole);
+});
+
+check('the plot is saved as numbers, and files say which part of the run they are of', async () => {
+  const saved = async (id) => {
+    await page.locator('#download summary').click();
+    const waiting = page.waitForEvent('download');
+    await page.locator(`#${id}`).click();
+    const download = await waiting;
+    return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
+  };
+  await open();
+  const plot = await saved('save-time');
+  assert.match(plot.name, /time\.csv$/);
+  const [head, ...rows] = plot.text.trimEnd().split('\r\n');
+  assert.equal(head, 'seconds,live_bytes,rss_bytes');
+  assert.ok(rows.length > 10 && rows.every((row) => /^[\d.e-]+,\d+,\d+$/.test(row)), rows[0]);
+  await drag(0.3, 0.7);
+  await page.locator('#metric-choice button[data-value="leaked"]').click();
+  const { name, text: json } = await saved('save-json');
+  assert.match(name, /leaked.*calls\.json$/);
+  const { metric, meaning } = JSON.parse(json);
+  assert.equal(metric, 'leaked');
+  assert.match(meaning, /^allocated from .* to .* and live at its end$/);
 });
 
 check('growth gives the colours, and a function its size over time', async () => {

@@ -46,6 +46,15 @@ function frameValues(model, frame, name, byLine) {
 }
 
 /**
+ * Memory over time, as the plot has it.
+ * @param {import('./data.js').Timeline} timeline
+ * @returns {Records} `rss_bytes` 0: not measured
+ */
+export function timeRecords({ seconds, live, rss }) {
+  return { columns: ['seconds', 'live_bytes', 'rss_bytes'], rows: Array.from(seconds, (at, i) => [at, live[i], rss[i]]) };
+}
+
+/**
  * Nodes of the model's view: the rectangles of the graph, the rows of the tree.
  * @param {Model} model
  * @param {number[]} ids  callers before what they called
