@@ -130,6 +130,23 @@ fn facts(context: &Context<'_>, profile: &Profile, within: u32) -> Vec<(String, 
         let (what, figures) = line.split_once(": ").unwrap_or((&line, ""));
         facts.push((what.to_owned(), figures.to_owned()));
     }
+    let names = &context.capture.names;
+    let mut versions: Vec<u16> =
+        names.images().iter().map(|image| image.python).filter(|python| *python != 0).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    if !versions.is_empty() {
+        let versions: Vec<String> =
+            versions.iter().map(|version| format!("{}.{}", version >> 8, version & 0xff)).collect();
+        let objects = match run.python_allocators {
+            true => "each object was recorded (--python-allocators)",
+            false => "small objects were recorded as the arenas that they lie in; --python-allocators records each",
+        };
+        facts.push(("Python".to_owned(), format!("{}; {objects}", versions.join(", "))));
+    }
+    facts.push(("processes".to_owned(), count(names.images().len() as u64)));
+    facts.push(("threads".to_owned(), count(names.threads() as u64)));
+    facts.push(("different stacks".to_owned(), count(names.stacks() as u64)));
     facts.push(("events".to_owned(), count(totals.events)));
     facts.push(("events lost".to_owned(), count(totals.tracer.lost)));
     if totals.peak_rss > 0 {
