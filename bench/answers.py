@@ -10,7 +10,8 @@ from measure import measure
 
 # name: what is asked of heaptide, and of memray (None: it has no answer).
 QUESTIONS = {
-    "peak, as a page": ("flamegraph", "flamegraph"),
+    "peak, as a page": ("flamegraph --quick", "flamegraph"),
+    "every instant and leaks, as a page": ("flamegraph", "flamegraph --temporal"),
     "peak, as a table": ("summary --by line --limit 0", "table"),
     "figures": ("stats", "stats"),
     "live at the end": ("leaks --no-verdicts --limit 0 --all", "flamegraph --leaks"),

@@ -18,7 +18,7 @@ CASES = {
     "10 million live blocks": ([], ["live", "20000000", "10000000"], 10_000_000),
     "1 million stacks of 45 frames": (["--native"], ["stacks", "1000000", "20"], 1),
 }
-REPORTS = ["summary", "leaks", "tree", "stats", "flamegraph", "diff"]
+REPORTS = ["summary", "leaks", "tree", "stats", "flamegraph", "flamegraph --quick", "diff"]
 
 
 def peak(command, log):
@@ -40,7 +40,7 @@ def measure_memory(heaptide, program, work):
         runs.append({"case": name, "tool": "shim", "status": status, "rss_bytes": tracer["shim_bytes"], "bound_bytes": 0})
         for report in REPORTS:
             more = [capture] if report == "diff" else []
-            status, resident = peak([heaptide, report, *more, "-f", "-o", report_file, capture], log)
+            status, resident = peak([heaptide, *report.split(), *more, "-f", "-o", report_file, capture], log)
             runs.append({"case": name, "tool": report, "status": status, "rss_bytes": resident, "bound_bytes": 1 << 30})
         for run in runs[-len(REPORTS) - 2:]:
             print(f"{name:32} {run['tool']:12} {run['rss_bytes'] / 2**20:8.1f} MiB of {run['bound_bytes'] / 2**20:8.1f}",

@@ -43,7 +43,7 @@ SUSTAINED_PAIRS = 100_000_000
 PRESSED_PAIRS = 20_000_000
 PRESSING_THREADS = (1, 2, 4, 8)
 REPORTED_PAIRS = 50_000_000
-REPORTS = ["flamegraph", "flamegraph --leaks", "flamegraph --format svg", "summary", "stats", "leaks", "tree"]
+REPORTS = ["flamegraph", "flamegraph --quick", "flamegraph --format svg", "summary", "stats", "leaks", "tree"]
 
 
 def run_python(environment, args):
