@@ -1,8 +1,8 @@
 //! Any instant and any window of a run (`--at`, `--from`, `--to`): of a program whose every byte is known, from captures with and
 //! without an end, and what is said where there is no such instant.
 
-use crate::support::Scratch;
 use crate::support::recording::Recording;
+use crate::support::{Scratch, page};
 use crate::traced::{Run, Traced};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ fn every_report_takes_them() {
     run.heaptide("leaks --from mark:two --to mark:tick --fail-above 50021 run.bin").exits(0);
     run.heaptide("leaks --from mark:two --to mark:tick --fail-above 50020 run.bin").exits(3);
     run.heaptide("flamegraph --at mark:two -f -o page.html run.bin").exits(0);
-    let page = std::fs::read_to_string(run.directory().join("page.html")).unwrap();
+    let page = page::text(&std::fs::read_to_string(run.directory().join("page.html")).unwrap());
     assert!(page.contains("100003") && !page.contains("900007"));
 }
 

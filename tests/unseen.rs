@@ -1,5 +1,6 @@
 //! Allocators that are linked into programs and libraries: told where their blocks are not recorded, and only there.
 
+use crate::support::page;
 use crate::traced::{Run, Traced, announce, compiled, pythons};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ fn check_found(run: &Run, object: &Path, allocator: &str, evidence: &str, part: 
         run.heaptide(&format!("{report} run.bin")).succeeds().shows(&warnings[0]);
     }
     run.heaptide("flamegraph -f run.bin").exits(0);
-    let page = std::fs::read_to_string(run.directory().join("run.flamegraph.html")).unwrap();
+    let page = page::text(&std::fs::read_to_string(run.directory().join("run.flamegraph.html")).unwrap());
     assert!(page.contains(&warnings[0]));
 }
 
