@@ -12,6 +12,8 @@ import { duration, fileAndLine, humanBytes, percent, signed } from './words.js';
  * @typedef {import('./functions.js').Part} Part
  */
 
+/** Milliseconds from which telling is slow. */
+const SIDE_SLOW = 10;
 /** Callers, callees and lines shown at first. */
 const SIDE_ROWS = 12;
 /** Narrowest and widest panel, in CSS pixels; the graph keeps the same least width. */
@@ -26,6 +28,9 @@ export class SidePanel {
     /** One frame of the function told about, −1: none yet. */
     this.frame = -1;
     this.wanted = recall('side') !== 'closed';
+    /** Milliseconds that telling took last time, and whether it waits for the next frame of the screen. */
+    this.took = 0;
+    this.waits = false;
     /** Lists of which the reader wants to see all. @type {Set<string>} */
     this.whole = new Set();
     this.setWidth(Number(recall('side-width')) || 340);
@@ -57,11 +62,29 @@ export class SidePanel {
     this.show();
   }
 
-  /** After anything has changed. */
+  /** After anything has changed. Where all that is told took long last time, the view is drawn first. */
   show() {
     this.place.hidden = part('side-edge').hidden = !this.isOpen;
     part('side-button').setAttribute('aria-expanded', String(this.isOpen));
-    if (!this.isOpen) return;
+    if (!this.isOpen || this.waits) return;
+    if (this.took < SIDE_SLOW) {
+      this.tell();
+      return;
+    }
+    this.waits = true;
+    requestAnimationFrame(() => setTimeout(() => {
+      this.waits = false;
+      if (this.isOpen) this.tell();
+    }));
+  }
+
+  tell() {
+    const began = performance.now();
+    this.tellNow();
+    this.took = performance.now() - began;
+  }
+
+  tellNow() {
     const { model } = this.app;
     const { frames } = model;
     const { frame } = this;

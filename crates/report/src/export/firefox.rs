@@ -37,7 +37,7 @@ use heaptide_analyze::spans::{self, Lived, Spans};
 use heaptide_format::ids::{ImageIndex, Nanos};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use tables::{Texts, write_shared};
 
 const VERSION: u32 = 61;
@@ -73,9 +73,10 @@ pub fn write(
             notes.push(coarse(spans));
         }
     }
-    let mut out = GzEncoder::new(out, Compression::default());
+    // Small writes would each be a call of the compressor.
+    let mut out = BufWriter::with_capacity(1 << 16, GzEncoder::new(out, Compression::default()));
     write_profile(export, spans.as_ref(), &notes, &mut out)?;
-    out.finish()?.flush()?;
+    out.into_inner().map_err(IntoInnerError::into_error)?.finish()?.flush()?;
     Ok(notes)
 }
 

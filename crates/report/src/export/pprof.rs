@@ -25,7 +25,7 @@ use heaptide_analyze::frames::Frame;
 use heaptide_analyze::instants::Span;
 use heaptide_analyze::profile::Metric;
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::sync::Arc;
 
 // Fields of the messages that are used more than once.
@@ -41,7 +41,8 @@ const STRING_TABLE: u32 = 6;
 /// # Errors
 /// Those of writing.
 pub fn write(export: Export<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let mut out = GzEncoder::new(out, Compression::default());
+    // Small writes would each be a call of the compressor.
+    let mut out = BufWriter::with_capacity(1 << 16, GzEncoder::new(out, Compression::default()));
     let mut texts = Texts::default();
     let mut message = Message::default();
     let values = values(export);
@@ -75,7 +76,7 @@ pub fn write(export: Export<'_>, out: &mut dyn Write) -> io::Result<()> {
     message.numbers(13, comments.iter().map(|comment| texts.number(comment)));
     message.number(14, default.map_or(0, |((name, _), _, _)| texts.number(name)));
     texts.write(&mut message, &mut out)?;
-    out.finish()?.flush()
+    out.into_inner().map_err(IntoInnerError::into_error)?.finish()?.flush()
 }
 
 type Name = (&'static str, &'static str);

@@ -43,7 +43,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
@@ -253,9 +253,10 @@ pub(super) fn write(page: &FlamePage, out: &mut dyn Write) -> io::Result<()> {
         view: page.first_view,
     };
     let text = EncoderWriter::new(out, &STANDARD);
-    let mut packed = GzEncoder::new(text, Compression::fast());
+    // Without it, each number would be a call of the compressor, which clears its buffer.
+    let mut packed = BufWriter::with_capacity(1 << 16, GzEncoder::new(text, Compression::fast()));
     serde_json::to_writer(&mut packed, &data)?;
-    packed.finish()?.finish()?;
+    packed.into_inner().map_err(IntoInnerError::into_error)?.finish()?.finish()?;
     Ok(())
 }
 
