@@ -79,10 +79,10 @@ check('leaks', 'an open row tells what is known of the site, and closes again', 
   assert.match(said, /Highest\s+[\d.]+ [KM]iB \([\d,]+ bytes\) at once/);
   assert.match(said, /Grew by\s+[\d.]+ KiB a second, [\d.]+ [KM]?i?B for each 1,000 events/);
   assert.match(said, /respond\S*\s?\S*leak_dict\.py:11[^]*<module>/);
-  // The curve goes up, has its times below, and says what is under the mouse.
+  // The curve goes up (the program may end within the last part, where it falls), has its times below, and says what is under the mouse.
   const plot = detail.locator('svg.plot');
   const points = (await plot.locator('.curve-line').getAttribute('d')).split(/[ML]/).slice(1).map((point) => +point.split(' ')[1]);
-  assert.ok(points.length > 20 && points[0] > points.at(-1), `${points}`);
+  assert.ok(points.length > 20 && points[0] > points.at(-4), `${points}`);
   const words = await plot.locator('text').allTextContents();
   assert.ok(words.includes('0') && words.some((word) => / m?s$/.test(word)) && words.some((word) => / [KM]iB$/.test(word)), `${words}`);
   const box = await plot.boundingBox();
@@ -276,13 +276,14 @@ check('diff', 'changes by function and file, and only those that are wanted', as
 });
 
 check('diff', 'the changes that are listed can be saved', async () => {
-  await open('diff', '#view=changes&search=fresh');
+  // The name, not the source line in which it is called.
+  await open('diff', '#view=changes&search=%2F%5Efresh%24%2F');
   const rows = await saved();
   // Up to Python 3.11 the comprehension in `blocks` is a function of its own.
   assert.deepEqual(rows.map(({ path, bytes_before: before }) => [path.includes('main;fresh;blocks'), before]), [[true, 0]]);
   // Eight bytearrays of 90 000 bytes and one more each; their list is too small to be seen.
   assert.equal(rows[0].bytes, 8 * 90_001);
-  await open('diff', '#view=changes&list=by:function,sort:total&search=fresh');
+  await open('diff', '#view=changes&list=by:function,sort:total&search=%2F%5Efresh%24%2F');
   assert.deepEqual((await saved()).map((row) => [row.function, row.bytes, row.total_bytes_before]), [['fresh', 0, 0]]);
 });
 
