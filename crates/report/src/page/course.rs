@@ -51,15 +51,6 @@ pub(super) fn add(
         })
         .collect();
     let names = &context.capture.names;
-    page.processes = images
-        .all
-        .iter()
-        .map(|image| PageProcess {
-            pid: names.image(*image).map_or(0, |image| image.pid),
-            command: command(context, *image),
-            ended: course.ended.get(image.index()).copied().flatten(),
-        })
-        .collect();
     page.threads = threads
         .all
         .iter()
@@ -89,6 +80,16 @@ pub(super) fn add(
 
     course.join_cells(&places);
     course.limit(MOST_ROWS);
+    // The parts have their last numbers now.
+    page.processes = images
+        .all
+        .iter()
+        .map(|image| PageProcess {
+            pid: names.image(*image).map_or(0, |image| image.pid),
+            command: command(context, *image),
+            ended: course.ended.get(image.index()).copied().flatten(),
+        })
+        .collect();
     let instant = |instant: &heaptide_analyze::course::Instant| PageInstant {
         nanos: instant.time.0,
         live: instant.live,
