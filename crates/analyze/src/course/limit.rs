@@ -1,6 +1,6 @@
 //! Shorter lists: fewer parts, where they would be too long, and cells put together.
 
-use super::{AtPeak, Course, Flow, Leaked, Life};
+use super::{AtPeak, Course, Flow};
 use heaptide_format::capture::summary::Amount;
 use rustc_hash::FxHashMap;
 
@@ -36,23 +36,21 @@ impl Course {
     /// Keeps these instants; the first and the last are among them.
     fn put_together(&mut self, keep: &[bool]) {
         let parts = self.parts();
-        // By part: the part that it is in now, where that begins, and which of its parts has the highest peak.
+        // By part: the part that it is in now; and by that, which of its parts has the highest peak.
         let mut now = Vec::with_capacity(parts + 1);
-        let mut begins = Vec::new();
         let mut highest: Vec<usize> = Vec::new();
         for (part, begins_here) in keep[..parts].iter().enumerate() {
             if *begins_here {
-                begins.push(part);
                 highest.push(part);
             }
-            let group = begins.len() - 1;
+            let group = highest.len() - 1;
             if self.peaks_at[part].bytes > self.peaks_at[highest[group]].bytes {
                 highest[group] = part;
             }
             now.push(group as u16);
         }
         // Behind the last.
-        now.push(begins.len() as u16);
+        now.push(highest.len() as u16);
 
         let mut peaks: FxHashMap<(u16, u32), (i64, i64)> = FxHashMap::default();
         let mut change = |part: u16, cell: u32, amount: Amount, sign: i64| {
@@ -67,7 +65,7 @@ impl Course {
             if born < highest[first] && died >= highest[first] {
                 change(now[born], life.cell, life.amount, 1);
             }
-            if second != first && second < begins.len() && died < highest[second] {
+            if second != first && second < highest.len() && died < highest[second] {
                 change(now[died], life.cell, life.amount, -1);
             }
         }
@@ -78,48 +76,29 @@ impl Course {
             *sum = (sum.0.wrapping_add(peak.bytes), sum.1.wrapping_add(peak.count));
         }
 
-        let mut flows: FxHashMap<(u16, u32), (Amount, Amount)> = FxHashMap::default();
-        for flow in &self.flows {
-            let sum = flows.entry((now[usize::from(flow.part)], flow.cell)).or_default();
-            sum.0 += flow.allocated;
-            sum.1 += flow.temporary;
-        }
-        let mut lives: FxHashMap<(u32, u16, u16), (Amount, Amount)> = FxHashMap::default();
-        for life in &self.lives {
-            let (born, died) = (now[usize::from(life.born)], now[usize::from(life.died)]);
-            if born != died {
-                let sum = lives.entry((life.cell, born, died)).or_default();
-                sum.0 += life.amount;
-                sum.1 += life.temporary;
-            } else if life.temporary != Amount::default() {
-                flows.entry((born, life.cell)).or_default().1 += life.temporary;
-            }
-        }
-        let mut leaked: FxHashMap<(u32, u16), Amount> = FxHashMap::default();
-        for row in &self.leaked {
-            *leaked.entry((row.cell, now[usize::from(row.born)])).or_default() += row.amount;
-        }
-
         let zero = (0, 0);
         self.peaks = peaks
             .into_iter()
             .filter(|(_, sum)| *sum != zero)
             .map(|((part, cell), (bytes, count))| AtPeak { cell, part, bytes, count })
             .collect();
-        self.flows = flows
-            .into_iter()
-            .map(|((part, cell), (allocated, temporary))| Flow { cell, part, allocated, temporary })
-            .collect();
-        self.lives = lives
-            .into_iter()
-            .map(|((cell, born, died), (amount, temporary))| Life { cell, born, died, amount, temporary })
-            .collect();
-        self.leaked = leaked.into_iter().map(|((cell, born), amount)| Leaked { cell, born, amount }).collect();
+        self.flows.iter_mut().for_each(|flow| flow.part = now[usize::from(flow.part)]);
+        self.leaked.iter_mut().for_each(|leaked| leaked.born = now[usize::from(leaked.born)]);
+        let flows = &mut self.flows;
+        self.lives.retain_mut(|life| {
+            (life.born, life.died) = (now[usize::from(life.born)], now[usize::from(life.died)]);
+            let (cell, part, temporary) = (life.cell, life.born, life.temporary);
+            let came_and_went = life.born == life.died;
+            if came_and_went && temporary != Amount::default() {
+                flows.push(Flow { cell, part, allocated: Amount::default(), temporary });
+            }
+            !came_and_went
+        });
         self.peaks_at = highest.iter().map(|part| self.peaks_at[*part]).collect();
         self.ended.iter_mut().flatten().for_each(|part| *part = now[usize::from(*part)]);
         let mut kept = keep.iter();
         self.instants.retain(|_| kept.next() == Some(&true));
-        self.sort();
+        self.put_same_together();
     }
 
     /// Rows speak of these numbers from now on, one for each cell, and those that are then of the same are put together. There
@@ -129,6 +108,13 @@ impl Course {
         self.flows.iter_mut().for_each(|flow| flow.cell = numbers[flow.cell as usize]);
         self.peaks.iter_mut().for_each(|peak| peak.cell = numbers[peak.cell as usize]);
         self.leaked.iter_mut().for_each(|leaked| leaked.cell = numbers[leaked.cell as usize]);
+        self.put_same_together();
+        self.cells.clear();
+        self.byte_seconds.clear();
+    }
+
+    /// Adds up rows that are of the same cell and parts.
+    fn put_same_together(&mut self) {
         self.sort();
         self.lives.dedup_by(|one, all| {
             let same = (one.cell, one.born, one.died) == (all.cell, all.born, all.died);
@@ -162,8 +148,6 @@ impl Course {
             }
             same
         });
-        self.cells.clear();
-        self.byte_seconds.clear();
     }
 
     /// An order that is always the same.
