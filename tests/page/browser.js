@@ -1,7 +1,8 @@
 // A browser, and a page that keeps account of what it does.
 
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { after, before } from 'node:test';
+import { after, afterEach, before, beforeEach } from 'node:test';
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const noBrowser = existsSync(executablePath) ? false : `no browser at ${executablePath}`;
@@ -29,4 +30,23 @@ export const newPage = async (options = {}) => {
   page.on('request', (request) => account.requests.push(request.url()));
   page.on('requestfailed', (request) => account.failures.push({ url: request.url(), why: request.failure().errorText }));
   return account;
+};
+
+/** A browser, and in it a new page for each test of a file, unless they are skipped; `opened` is given its account. After the
+ * test nothing may stand on its console, and it may have asked for such addresses only. */
+export const usePages = (skip, addresses, opened) => {
+  let account;
+  useBrowser(skip);
+  beforeEach(async () => {
+    if (skip) return;
+    account = await newPage();
+    opened(account);
+  });
+  afterEach(async () => {
+    if (skip) return;
+    await account.page.close();
+    const complaints = account.said.filter(({ type }) => ['error', 'warning'].includes(type));
+    assert.deepEqual([...complaints, ...account.faults], []);
+    assert.deepEqual(account.requests.filter((url) => !addresses.test(url)), []);
+  });
 };

@@ -9,10 +9,10 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import test, { afterEach, beforeEach } from 'node:test';
+import test from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { dataOf, withData } from './encoding.js';
-import { newPage, noBrowser, useBrowser } from './browser.js';
+import { noBrowser, usePages } from './browser.js';
 
 const file = process.env.PAGE && resolve(process.env.PAGE);
 const skip = !file ? 'PAGE is not set' : noBrowser;
@@ -20,18 +20,9 @@ const skip = !file ? 'PAGE is not set' : noBrowser;
 let page;
 let account;
 
-useBrowser(skip);
-beforeEach(async () => {
-  if (skip) return;
-  account = await newPage();
-  page = account.page;
-});
-afterEach(async () => {
-  if (skip) return;
-  await page.close();
-  const complaints = account.said.filter(({ type }) => ['error', 'warning'].includes(type));
-  assert.deepEqual([...complaints, ...account.faults], []);
-  assert.deepEqual(account.requests.filter((url) => !url.startsWith('file:')), []);
+usePages(skip, /^file:/, (opened) => {
+  account = opened;
+  page = opened.page;
 });
 
 const check = (name, body) => test(name, { skip }, body);

@@ -9,9 +9,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import test, { afterEach, beforeEach } from 'node:test';
+import test from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { newPage, noBrowser, useBrowser } from './browser.js';
+import { noBrowser, usePages } from './browser.js';
 import { dataOf } from './encoding.js';
 
 const file = process.env.PAGE && resolve(process.env.PAGE);
@@ -20,21 +20,8 @@ const OPENS_MS = 10_000;
 const ANSWERS_MS = 6_000;
 
 let page;
-let account;
 
-useBrowser(skip);
-beforeEach(async () => {
-  if (skip) return;
-  account = await newPage();
-  page = account.page;
-});
-afterEach(async () => {
-  if (skip) return;
-  await page.close();
-  const complaints = account.said.filter(({ type }) => ['error', 'warning'].includes(type));
-  assert.deepEqual([...complaints, ...account.faults], []);
-  assert.deepEqual(account.requests.filter((url) => !/^(file|blob|about):/.test(url)), []);
-});
+usePages(skip, /^(file|blob|about):/, (opened) => { page = opened.page; });
 
 const check = (name, body) => test(name, { skip, timeout: 180_000 }, body);
 const text = (id) => page.locator(`#${id}`).textContent();

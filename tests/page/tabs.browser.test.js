@@ -9,27 +9,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import test, { afterEach, beforeEach } from 'node:test';
+import test from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { newPage, noBrowser, useBrowser } from './browser.js';
+import { noBrowser, usePages } from './browser.js';
 
 const files = { leaks: process.env.LEAKS, types: process.env.TYPES, diff: process.env.DIFF };
 let page;
-let account;
 
-useBrowser(noBrowser);
-beforeEach(async () => {
-  if (noBrowser) return;
-  account = await newPage();
-  page = account.page;
-});
-afterEach(async () => {
-  if (noBrowser) return;
-  await page.close();
-  const complaints = account.said.filter(({ type }) => ['error', 'warning'].includes(type));
-  assert.deepEqual([...complaints, ...account.faults], []);
-  assert.deepEqual(account.requests.filter((url) => !url.startsWith('file:')), []);
-});
+usePages(noBrowser, /^file:/, (opened) => { page = opened.page; });
 
 const check = (of, name, body) => test(name, { skip: files[of] ? noBrowser : `${of.toUpperCase()} is not set` }, body);
 const open = async (of, address = '') => {
