@@ -1,5 +1,6 @@
 #!/bin/sh
 # Fuzzes every target: sh fuzz/run.sh [SECONDS a target, 60 if left out] [TARGET...]
+# FUZZ_SEED=N makes a run that a new corpus makes again; without it, each run looks elsewhere.
 # Installs cargo-fuzz if it is missing. docs/fuzzing.md says what the targets do and what to do with a find.
 set -eu
 cd "$(dirname "$0")"
@@ -25,7 +26,7 @@ for target in ${*:-capture blocks reader events replay names words objects}; do
     (
         ulimit -v $most
         timeout -k 10 $((seconds + 60)) cargo fuzz run --sanitizer none "$target" -- -max_total_time="$seconds" \
-            -max_len=65536 -rss_limit_mb=0 -timeout=10 -print_final_stats=1
+            -seed="${FUZZ_SEED:-0}" -max_len=65536 -rss_limit_mb=0 -timeout=10 -print_final_stats=1
     ) || {
         [ $? != 124 ] || echo "the run hung: an input takes longer than 10 s" >&2
         exit 1

@@ -163,10 +163,11 @@ test_interleavings() {
 
 fuzz() {
     # 56 s in all; an hour a target is for releases.
+    # Looks at the same each time: what is new to find is for longer runs, not for a change that has nothing to do with it.
     say "fuzzing for 7 s a target"
     python3 fuzz/seeds.py
     rm -f fuzz/built
-    sh fuzz/run.sh 7 && return 0
+    FUZZ_SEED=1 sh fuzz/run.sh 7 && return 0
     # On a machine that is busy with something else an input may be slow: that is no find. A target that does not build is.
     [ -e fuzz/built ] || return 1
     find fuzz/artifacts -name 'crash-*' -o -name 'oom-*' 2> /dev/null | grep . && return 1

@@ -30,6 +30,9 @@ use heaptide_format::capture::block::{self, BlockKind};
 use heaptide_format::capture::summary::IndexEntry;
 use heaptide_format::capture::{Footer, decode_meta, encode_meta, header};
 use heaptide_format::ids::Nanos;
+use heaptide_report::export::{
+    Export, ExportError, dhat, firefox, gprof2dot, heaptrack, parquet, pprof, rows, speedscope,
+};
 use heaptide_report::parse::Printer;
 use heaptide_report::{Context, Style, diff, folded, html, leaks, page, stats, summary, svg, tree, types};
 use heaptide_report::{lifetimes as report, peak};
@@ -57,6 +60,14 @@ fn written(report: impl FnOnce(&mut SmallDisk) -> io::Result<()>) {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
         Err(error) => panic!("{error}"),
     }
+}
+
+/// As [`written`], for what may be refused because the events cannot be read.
+fn exported<T>(export: impl FnOnce(&mut SmallDisk) -> Result<T, ExportError>) {
+    written(|out| match export(out) {
+        Err(ExportError::Io(error)) => Err(error),
+        _ => Ok(()),
+    });
 }
 
 /// Opens the capture as `heaptide` does and writes every report of it.
@@ -159,6 +170,18 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
             let span = Span::Between(Position::Time(Nanos(from)), Position::Time(Nanos(to)));
             let _ = Profile::of(capture, &Options { span, byte_seconds: true, ..*options }, &mut |_| {});
         }
+    }
+    let export = Export::new(&context, profile, Metric::Leaked, within);
+    written(|out| pprof::write(export, out));
+    written(|out| speedscope::write(export, out));
+    written(|out| gprof2dot::write(export, out));
+    written(|out| rows::write_csv(export, out));
+    written(|out| rows::write_jsonl(export, out));
+    if !capture.run.aggregate {
+        exported(|out| dhat::write(export, &mut |_| {}, out));
+        exported(|out| heaptrack::write(export, &mut |_| {}, out));
+        exported(|out| firefox::write(export, &mut |_| {}, out));
+        exported(|out| parquet::write(export, &mut |_| {}, out));
     }
     written(|out| types::write_text(&context, Some(20), style, out));
     written(|out| types::write_json(&context, out));

@@ -14,6 +14,7 @@
 
 use crate::error::CaptureError;
 use crate::instants::{Position, Span, position};
+use crate::profile::{Amounts, Metric, Profile};
 use crate::reader::{Capture, Progress};
 use crate::replay::{Block, Gone, MOST_STOPS, Watch};
 use crate::tally::RowId;
@@ -204,6 +205,23 @@ impl Course {
             sums[life.cell as usize][3] += life.temporary;
         }
         sums
+    }
+
+    /// Whether it adds up to the profile of the same run and processes. It does, unless the events of a damaged capture are
+    /// not those that its summary was made of.
+    pub fn agrees_with(&self, profile: &Profile) -> bool {
+        let mut total = [Amount::default(); 4];
+        for sums in self.whole() {
+            total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        }
+        let metrics = [Metric::Peak, Metric::Leaked, Metric::Allocated, Metric::Temporary];
+        let has_place = |cell: &Cell| match profile.places.get(cell.stack.index()) {
+            Some(Some(_)) => true,
+            // A stack without frames.
+            _ => profile.bare != Amounts::default(),
+        };
+        metrics.into_iter().zip(total).all(|(metric, total)| profile.total.of(metric) == total)
+            && self.cells.iter().all(has_place)
     }
 }
 

@@ -27,9 +27,6 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Rows of one row group, which are in memory until they are written: 14 MiB.
-const GROUP_ROWS: usize = 1 << 17;
-
 /// Writes it; `progress` is told of the replay. Gives what the reader has to know, a sentence each.
 ///
 /// # Errors
@@ -58,7 +55,7 @@ pub fn write(
             }
             let row = row.get_or_insert_with(|| places.row(&course.cells[cells[0] as usize], &mut text));
             table.push(|columns| fill(columns, export, &course, instant, amount, row));
-            if table.rows() >= GROUP_ROWS {
+            if table.is_full() {
                 table.write_group()?;
             }
         }

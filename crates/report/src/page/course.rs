@@ -17,6 +17,10 @@ const MOST_ROWS: usize = 600_000;
 /// What a course tells of the whole run, in its order, and the byte-seconds.
 const METRICS: [Metric; 5] = [Metric::Peak, Metric::Leaked, Metric::Allocated, Metric::Temporary, Metric::ByteSeconds];
 
+/// What there is to say of a course that does not agree with its profile.
+const CONTRADICTION: &str = "the events of this capture do not add up to its summary, so it is damaged and no instant of the \
+                             run can be chosen; what is shown is the summary";
+
 /// Puts the course into the page, in place of the amounts by node; `bare` is the node of what has no stack. Shows this
 /// metric first.
 pub(super) fn add(
@@ -29,6 +33,10 @@ pub(super) fn add(
 ) {
     if let Some(damage) = &course.damage {
         page.warnings.push(format!("events are missing, so no instant of the run can be chosen: {damage}"));
+        return;
+    }
+    if !course.agrees_with(profile) {
+        page.warnings.push(CONTRADICTION.to_owned());
         return;
     }
     let mut images = Numbered::<ImageIndex>::default();

@@ -25,6 +25,11 @@ const RLE_DICTIONARY: i32 = 8;
 const DATA_PAGE: i32 = 0;
 const DICTIONARY_PAGE: i32 = 2;
 
+/// Rows of one row group, which are in memory until they are written: 7 MiB of numbers.
+const GROUP_ROWS: usize = 1 << 17;
+/// Bytes of different texts, after which a group is ended as well.
+const GROUP_TEXTS: usize = 8 << 20;
+
 /// A column of the row group that is being filled.
 pub(super) struct Column {
     pub(super) name: &'static str,
@@ -40,7 +45,7 @@ pub(super) enum Values {
     /// `DOUBLE`.
     Doubles(Vec<u8>),
     /// `BYTE_ARRAY` that is UTF-8: how often one after the other, and which of the dictionary.
-    Texts { runs: Vec<(u32, u32)>, known: HashMap<Arc<str>, u32>, all: Vec<Arc<str>> },
+    Texts { runs: Vec<(u32, u32)>, known: HashMap<Arc<str>, u32>, all: Vec<Arc<str>>, bytes: usize },
 }
 
 impl Values {
@@ -57,7 +62,7 @@ impl Values {
     }
 
     pub(super) fn texts() -> Self {
-        Self::Texts { runs: Vec::new(), known: HashMap::new(), all: Vec::new() }
+        Self::Texts { runs: Vec::new(), known: HashMap::new(), all: Vec::new(), bytes: 0 }
     }
 
     /// Adds a number to such a column; they are signed there.
@@ -78,7 +83,7 @@ impl Values {
     }
 
     pub(super) fn text(&mut self, text: &Arc<str>) {
-        let Self::Texts { runs, known, all } = self else { unreachable!("the column has another type") };
+        let Self::Texts { runs, known, all, bytes } = self else { unreachable!("the column has another type") };
         // Mostly the one before.
         if let Some((times, number)) = runs.last_mut()
             && all[*number as usize] == *text
@@ -90,6 +95,7 @@ impl Values {
         let number = *known.entry(text.clone()).or_insert(next);
         if number == next {
             all.push(text.clone());
+            *bytes += text.len();
         }
         runs.push((1, number));
     }
@@ -108,8 +114,9 @@ impl Values {
     fn take(&mut self) -> (Option<(Vec<u8>, usize)>, Vec<u8>) {
         match self {
             Self::Ints(bytes) | Self::Longs(bytes) | Self::Doubles(bytes) => (None, std::mem::take(bytes)),
-            Self::Texts { runs, known, all } => {
+            Self::Texts { runs, known, all, bytes } => {
                 known.clear();
+                *bytes = 0;
                 let all = std::mem::take(all);
                 let mut dictionary = Vec::new();
                 for text in &all {
@@ -155,9 +162,13 @@ impl<'o> Table<'o> {
         Ok(Self { out, columns, offset: MAGIC.len() as u64, rows_in_group: 0, rows: 0, groups: Vec::new() })
     }
 
-    /// Rows of the group that is being filled.
-    pub(super) fn rows(&self) -> usize {
-        self.rows_in_group
+    /// The group that is being filled has as many rows, or as long texts, as are to be in memory.
+    pub(super) fn is_full(&self) -> bool {
+        let texts = |column: &Column| match column.values {
+            Values::Texts { bytes, .. } => bytes,
+            _ => 0,
+        };
+        self.rows_in_group >= GROUP_ROWS || self.columns.iter().map(texts).sum::<usize>() >= GROUP_TEXTS
     }
 
     /// Adds a row: `fill` gives each column its value.
