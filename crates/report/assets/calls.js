@@ -110,16 +110,9 @@ export function nodeTable(most, parent, frame) {
  * @returns {Columns}
  */
 export function ownColumns(tree, cells, metric, pass = null) {
-  const place = new Int32Array(cells.node.length);
-  for (let cell = 0; cell < place.length; cell++) place[cell] = tree.treeNode[cells.node[cell]];
-  const sources = [metric.after.bytes, metric.after.counts];
-  if (metric.before) sources.push(metric.before.bytes, metric.before.counts);
-  const columns = sources.map((source) => {
-    const column = new Float64Array(tree.size);
-    for (let i = 0; i < source.length; i++) if (pass === null || pass[i]) column[place[i]] += source[i];
-    return column;
-  });
+  const columns = sideColumns(tree, cells, metric.after, pass);
   if (metric.before) {
+    columns.push(...sideColumns(tree, cells, metric.before, pass));
     for (const unit of [BYTES, COUNTS]) {
       columns.push(columns[unit].map((after, i) => Math.max(after, columns[BEFORE + unit][i])));
     }
@@ -131,15 +124,35 @@ export function ownColumns(tree, cells, metric, pass = null) {
 }
 
 /**
+ * Own bytes and counts of the tree's nodes.
+ * @param {CallTree} tree
+ * @param {import('./data.js').Cells} cells
+ * @param {Amounts} amounts
+ * @param {Uint8Array | null} pass
+ * @returns {Columns}
+ */
+function sideColumns({ size, treeNode }, { node }, amounts, pass) {
+  const [bytes, counts] = [new Float64Array(size), new Float64Array(size)];
+  for (let cell = 0; cell < node.length; cell++) {
+    // At an instant, most have nothing.
+    if ((amounts.bytes[cell] === 0 && amounts.counts[cell] === 0) || (pass !== null && pass[cell] === 0)) continue;
+    const place = treeNode[node[cell]];
+    bytes[place] += amounts.bytes[cell];
+    counts[place] += amounts.counts[cell];
+  }
+  return [bytes, counts];
+}
+
+/**
  * Own values and those of everything called from there.
  * @param {CallTree} tree
  * @param {Columns} own
  * @returns {Columns}
  */
-export function totalColumns(tree, own) {
+export function totalColumns({ size, parent }, own) {
   return own.map((column) => {
     const total = column.slice();
-    for (let i = tree.size - 1; i > 0; i--) total[tree.parent[i]] += total[i];
+    for (let i = size - 1; i > 0; i--) if (total[i] !== 0) total[parent[i]] += total[i];
     return total;
   });
 }
@@ -216,19 +229,29 @@ export function matchTotals(tree, own, matched) {
   return sums;
 }
 
+/** @typedef {{start: Int32Array, list: Int32Array}} ChildLists */
+
+/** Those of the trees that there are: a tree is looked at in many metrics and instants. @type {WeakMap<CallTree, ChildLists>} */
+const knownLists = new WeakMap();
+
 /**
  * The children of all nodes: those of node i are `list[start[i]]` to `list[start[i + 1] - 1]`.
  * @param {CallTree} tree
- * @returns {{start: Int32Array, list: Int32Array}}
+ * @returns {ChildLists}
  */
 export function childLists(tree) {
-  const start = new Int32Array(tree.size + 1);
-  for (let i = 1; i < tree.size; i++) start[tree.parent[i] + 1] += 1;
-  for (let i = 0; i < tree.size; i++) start[i + 1] += start[i];
-  const next = start.slice(0, tree.size);
-  const list = new Int32Array(Math.max(0, tree.size - 1));
-  for (let i = 1; i < tree.size; i++) list[next[tree.parent[i]]++] = i;
-  return { start, list };
+  const known = knownLists.get(tree);
+  if (known) return known;
+  const { size, parent } = tree;
+  const start = new Int32Array(size + 1);
+  for (let i = 1; i < size; i++) start[parent[i] + 1] += 1;
+  for (let i = 0; i < size; i++) start[i + 1] += start[i];
+  const next = start.slice(0, size);
+  const list = new Int32Array(Math.max(0, size - 1));
+  for (let i = 1; i < size; i++) list[next[parent[i]]++] = i;
+  const lists = { start, list };
+  knownLists.set(tree, lists);
+  return lists;
 }
 
 /**

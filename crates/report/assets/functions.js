@@ -23,15 +23,16 @@ import { hiddenFrames } from './prune.js';
  * @param {Columns} own
  * @param {Int32Array} functions  for each frame the first one of the same function
  * @param {number} frame  any frame of the function
+ * @param {Columns} [total]  of the tree's nodes, where it is known
  * @returns {About} nothing sorted
  */
-export function aboutFunction(tree, own, functions, frame) {
+export function aboutFunction(tree, own, functions, frame, total = totalColumns(tree, own)) {
   const wanted = functions[frame];
-  const total = totalColumns(tree, own);
   const none = () => own.map(() => 0);
   const add = (/** @type {number[]} */ sums, /** @type {Columns} */ columns, /** @type {number} */ node) => {
     for (let c = 0; c < sums.length; c++) sums[c] += columns[c][node];
   };
+  const holds = (/** @type {number} */ node) => own.some((column) => column[node] !== 0);
   /** @type {(parts: Map<number, Part>, key: number) => number[]} */
   const sumsOf = (parts, key) => {
     let found = parts.get(key);
@@ -48,9 +49,10 @@ export function aboutFunction(tree, own, functions, frame) {
   const inside = new Int32Array(tree.size);
   /** The function called from there, by its first frame. */
   const callee = new Int32Array(tree.size);
-  for (let i = 1; i < tree.size; i++) {
-    const above = tree.parent[i];
-    const f = tree.frame[i];
+  const { size, parent, frame: frames } = tree;
+  for (let i = 1; i < size; i++) {
+    const above = parent[i];
+    const f = frames[i];
     if (functions[f] === wanted) {
       inside[i] = i;
       add(about.own, own, i);
@@ -59,14 +61,14 @@ export function aboutFunction(tree, own, functions, frame) {
       add(line, own, i);
       if (inside[above] === 0) {
         add(about.total, total, i);
-        add(sumsOf(callers, above === 0 ? -1 : functions[tree.frame[above]]), total, i);
+        add(sumsOf(callers, above === 0 ? -1 : functions[frames[above]]), total, i);
       }
     } else if (inside[above] > 0) {
       inside[i] = inside[above];
       callee[i] = inside[above] === above ? functions[f] : callee[above];
-      add(sumsOf(callees, callee[i]), own, i);
+      if (holds(i)) add(sumsOf(callees, callee[i]), own, i);
     }
-    if (inside[i] > 0) add(sumsOf(lines, tree.frame[inside[i]]), own, i);
+    if (inside[i] > 0 && holds(i)) add(sumsOf(lines, frames[inside[i]]), own, i);
   }
   return {
     ...about,
@@ -103,6 +105,8 @@ export class LineTree {
     this.tree = model.tree;
     /** @type {Columns} */
     this.own = [];
+    /** With callees, made when asked for. @type {Columns | null} */
+    this.total = null;
     /** The last answer, for as long as it holds. @type {{own: Columns, of: number, column: number, about: About} | null} */
     this.last = null;
     /** Likewise. @type {{own: Columns, by: string, rows: {frame: number, own: number[], total: number[]}[]} | null} */
@@ -114,6 +118,7 @@ export class LineTree {
     const { model } = this;
     if (this.madeFor === model.own) return this;
     this.madeFor = model.own;
+    this.total = null;
     if (model.look.byLine && !model.look.mergeRecursion) {
       // That is the tree that is shown.
       [this.tree, this.own] = [model.tree, model.own];
@@ -132,7 +137,7 @@ export class LineTree {
     const { tree, own, functions, model } = this.fresh();
     const { last } = this;
     if (last?.own === own && last.of === functions[frame] && last.column === model.column) return last.about;
-    const about = aboutFunction(tree, own, functions, frame);
+    const about = aboutFunction(tree, own, functions, frame, (this.total ??= totalColumns(tree, own)));
     const order = (/** @type {any[]} */ parts) =>
       parts
         .filter(({ amounts }) => amounts[model.column] > 0)
@@ -159,7 +164,7 @@ export class LineTree {
   rows(by) {
     const { tree, own } = this.fresh();
     if (this.lastRows?.own !== own || this.lastRows.by !== by) {
-      const rows = frameTotals(tree, own, totalColumns(tree, own), this.groups(by)).filter(({ total }) => total.some((value) => value > 0));
+      const rows = frameTotals(tree, own, (this.total ??= totalColumns(tree, own)), this.groups(by)).filter(({ total }) => total.some((value) => value > 0));
       this.lastRows = { own, by, rows };
     }
     return this.lastRows.rows;

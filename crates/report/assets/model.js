@@ -54,6 +54,10 @@ export class Model {
     /** What `shownMetric` made last. @type {{of: import('./selection.js').Shown, pass: Uint8Array | null, metric: import('./selection.js').Shown} | null} */
     this.grownPaths = null;
     this.tree = this.makeTree();
+    /** What `cellsOf` told last. @type {{of: number, pass: Uint8Array | null, cells: Uint8Array} | null} */
+    this.cellsLast = null;
+    /** What `kinds` told last. @type {{tree: import('./calls.js').CallTree | null, kinds: Set<number>}} */
+    this.kindsOf = { tree: null, kinds: new Set() };
     this.own = this.ownOf(this.tree);
     this.column = widthColumn(this.own, BYTES);
     /** The view with every small frame by itself. @type {import('./views.js').View} */
@@ -111,6 +115,17 @@ export class Model {
   /** Whether callers are below. */
   get turned() {
     return this.look.view === 'inverted';
+  }
+
+  /** The kinds of the frames in the tree. @returns {Set<number>} */
+  get kinds() {
+    if (this.kindsOf.tree !== this.tree) {
+      const { tree, frames } = this;
+      const kinds = new Set();
+      for (let i = 1; i < tree.size; i++) kinds.add(frames.kind[tree.frame[i]]);
+      this.kindsOf = { tree, kinds };
+    }
+    return this.kindsOf.kinds;
   }
 
   makeTree() {
@@ -366,12 +381,15 @@ export class Model {
    * @returns {Uint8Array} 1 or 0 per cell
    */
   cellsOf(frame) {
-    const { page: { nodes, cells }, frames, chosen } = this;
-    const same = frames.name.map((name, f) => Number(name === frames.name[frame] && frames.file[f] === frames.file[frame]));
+    const { page: { nodes, cells }, chosen, lines: { functions } } = this;
+    const { cellsLast } = this;
+    if (cellsLast?.of === functions[frame] && cellsLast.pass === chosen.pass) return cellsLast.cells;
+    const same = Uint8Array.from(functions, (first) => Number(first === functions[frame]));
     const through = new Uint8Array(nodes.length);
     for (let i = 0; i < nodes.length; i++) through[i] = same[nodes.frame[i]] | (nodes.parent[i] < 0 ? 0 : through[nodes.parent[i]]);
     const of = new Uint8Array(cells.length);
     for (let cell = 0; cell < of.length; cell++) of[cell] = through[cells.node[cell]] & (chosen.pass === null ? 1 : chosen.pass[cell]);
+    this.cellsLast = { of: functions[frame], pass: chosen.pass, cells: of };
     return of;
   }
 
@@ -426,10 +444,11 @@ export class Model {
   packages(most) {
     /** @type {Map<string, number>} */
     const sums = new Map();
+    const own = this.own[this.look.unit === 'bytes' ? BYTES : COUNTS];
     for (let id = 1; id < this.tree.size; id++) {
+      if (own[id] === 0) continue;
       const name = this.frames.package[this.tree.frame[id]];
-      const [, after] = this.inUnit(this.valuesOf(this.own, id));
-      sums.set(name, (sums.get(name) ?? 0) + after);
+      sums.set(name, (sums.get(name) ?? 0) + own[id]);
     }
     const found = [...sums].filter(([, sum]) => sum > 0).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
     return found.slice(0, most).map(([name]) => name);

@@ -176,8 +176,7 @@ export function showLegend(legend, model) {
     legend.replaceChildren(...model.packages(LEGEND_PACKAGES).map((name) => item(packageColor(name, model.dark), name)));
     return;
   }
-  const present = new Set();
-  for (let i = 1; i < model.tree.size; i++) present.add(model.frames.kind[model.tree.frame[i]]);
+  const present = model.kinds;
   legend.replaceChildren(
     ...KINDS.flatMap((name, kind) => (present.has(kind) ? [item(kindColor(kind, '', model.dark), name)] : [])),
   );
