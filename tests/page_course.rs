@@ -31,9 +31,9 @@ fn asked(run: &Run, questions: &[Value]) -> Vec<Functions> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Each question beside the options that mean the same.
-fn compare(run: &Run, pairs: &[(Value, String)]) {
-    run.heaptide("flamegraph -f -o page.html run.bin").exits(0);
+/// Each question beside the options that mean the same, of a page made with these options.
+fn compare(run: &Run, page: &str, pairs: &[(Value, String)]) {
+    run.heaptide(&format!("flamegraph -f -o page.html {page} run.bin")).exits(0);
     let questions: Vec<Value> = pairs.iter().map(|(question, _)| question.clone()).collect();
     for ((question, options), answer) in pairs.iter().zip(asked(run, &questions)) {
         assert_eq!(answer, reported(run, options), "{question} against {options}");
@@ -75,11 +75,37 @@ fn between_marks_of_a_program_whose_every_byte_is_known() {
         pairs.push((json!({"metric": metric, "from": null, "to": "tick"}), format!("--to mark:tick {option}")));
         pairs.push((json!({"metric": metric, "from": "two", "to": null}), format!("--from mark:two {option}")));
     }
-    compare(&run, &pairs);
+    compare(&run, "", &pairs);
     // The program's own numbers, so that both cannot be wrong together.
     let window = asked(&run, &[json!({"metric": "peak", "from": "one", "to": "two"})]).remove(0);
     let expected = [("base", 100_003), ("keep", 30_011), ("brief", 200_017)];
     assert_eq!(window, expected.map(|(name, bytes)| (name.to_owned(), (bytes, 1))).into());
+}
+
+/// The page of a window has instants of its own: what it says of the windows in it is what is said of them in the whole run.
+#[test]
+fn between_marks_of_the_page_of_a_window() {
+    let run = Traced::program("windows.c").record();
+    if !has_node() {
+        return;
+    }
+    for marks in [["one", "two", "tick", "child"], ["two", "tick", "child", "done"]] {
+        let [first, .., last] = marks;
+        let all = format!("--from mark:{first} --to mark:{last}");
+        let mut pairs: Vec<(Value, String)> = Vec::new();
+        for (metric, option) in METRICS {
+            pairs.push((json!({"metric": metric}), format!("{all} {option}")));
+            pairs.push((json!({"metric": metric, "from": null, "to": null}), format!("{all} {option}")));
+        }
+        for (place, from) in marks.iter().enumerate() {
+            pairs.push((json!({"at": from}), format!("--at mark:{from}")));
+            for (to, (metric, option)) in marks[place + 1..].iter().flat_map(|to| METRICS.map(|metric| (to, metric))) {
+                let question = json!({"metric": metric, "from": from, "to": to});
+                pairs.push((question, format!("--from mark:{from} --to mark:{to} {option}")));
+            }
+        }
+        compare(&run, &all, &pairs);
+    }
 }
 
 #[test]

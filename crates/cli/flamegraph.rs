@@ -17,6 +17,7 @@ use std::path::PathBuf;
 Examples:
   heaptide flamegraph run.bin                      writes run.flamegraph.html
   heaptide flamegraph --leaks -f run.bin           what was left at the end
+  heaptide flamegraph --from 10 --to 12 run.bin    two seconds, in steps of ten milliseconds
   heaptide flamegraph --temporary 5 run.bin        what lived for no more than 5 other allocations
   heaptide flamegraph --format svg --inverted run.bin
   heaptide flamegraph --format folded run.bin | other-tool")]
@@ -60,24 +61,26 @@ pub fn execute(args: &Args) -> Result<u8, CliError> {
         Format::Folded => args.output.or_stdout(&[path])?,
     };
     let mut input = Input::open(path)?;
-    // A page of the whole run gets what a replay of all events tells, byte-seconds among it.
+    // A page of the run or a window gets what a replay of its events tells, byte-seconds among it.
     let replays = args.format == Format::Html && !args.quick && !input.capture.run.aggregate;
     let symbols = args.selection.symbols();
     let mut options = args.selection.options(&symbols);
-    options.byte_seconds &= !(replays && args.selection.span.is_whole());
+    options.byte_seconds &= !replays || args.selection.span.is_instant();
     let profile = profile(path, &input, Some(&args.selection.span), &options)?;
     input.forget_rows();
     let context = Context::new(&input.name, &input.capture, Some(&profile), args.selection.pid);
     // Leaks are those of the whole run; `leaks --html` has others.
     let mut course = None;
     let mut leaks = None;
-    if args.format == Format::Html && profile.span == Span::Whole {
+    if args.format == Format::Html {
+        let is_whole = profile.span == Span::Whole;
         let suppressions = Suppressions::builtin();
-        let newest = replays.then_some(leaks::NEWEST);
+        let newest = (replays && is_whole).then_some(leaks::NEWEST);
         let asked = replays.then_some((args.selection.pid, within));
         let found;
         (found, course) = leaks::replayed(path, &input, &profile, &suppressions, newest, asked)?;
-        leaks = Some(page::leaks_section(&input.capture, &profile, &found, &suppressions, leaks::NEWEST));
+        let section = || page::leaks_section(&input.capture, &profile, &found, &suppressions, leaks::NEWEST);
+        leaks = is_whole.then(section);
     }
     output.write(|out, _| match args.format {
         Format::Html => {

@@ -92,7 +92,7 @@ fn suppressions(args: &Args) -> Result<Suppressions, CliError> {
 /// The share of the run whose newest allocations say nothing about growth, unless another is asked for.
 pub const NEWEST: f64 = 0.1;
 
-/// What was left of a profile, judged if `newest` says by what part of the run; and the course of the whole run, if `course`
+/// What was left of a profile, judged if `newest` says by what part of the run; and the course of the same part, if `course`
 /// says of which process, and how many allocations may lie between for temporary. One replay gives both; a capture without
 /// events neither.
 pub fn replayed(
@@ -112,9 +112,9 @@ pub fn replayed(
     let watch = newest.and_then(|_| found.watch(capture, profile, judging));
     let mut bar = Bar::default();
     let progress = &mut |progress| bar.show(progress);
-    let replayed = match course.filter(|_| profile.span == Span::Whole) {
+    let replayed = match course.filter(|_| !matches!(profile.span, Span::At(_))) {
         Some((pid, within)) => {
-            Course::of(capture, pid, within, watch, progress).map(|(course, watch)| (Some(course), watch))
+            Course::of(capture, profile.span, pid, within, watch, progress).map(|(course, watch)| (Some(course), watch))
         }
         None if watch.is_some() => {
             capture.replay(profile.span, 0, watch, progress).map(|replayed| (None, replayed.watch))

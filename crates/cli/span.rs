@@ -42,11 +42,6 @@ impl SpanArgs {
         self.at.is_some()
     }
 
-    /// Whether it is the whole run.
-    pub fn is_whole(&self) -> bool {
-        self.at.is_none() && self.from.is_none() && self.to.is_none()
-    }
-
     /// The part of this capture.
     pub fn of(&self, path: &Path, capture: &Capture) -> Result<Span, CliError> {
         let span = match (&self.at, &self.from, &self.to) {

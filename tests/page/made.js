@@ -10,7 +10,7 @@ const { Model } = await load('model.js');
 export const without = (nodes) => ({
   cells: { node: Array.from({ length: nodes }, (_, i) => i), thread: Array(nodes).fill(-1), allocator: Array(nodes).fill(-1) },
   processes: { pid: [], command: [], ended: [] }, threads: { process: [], tid: [], name: [] }, allocators: [],
-  course: null, marks: { seconds: [], name: [] }, censuses: [], started_unix: 0,
+  course: null, span: null, marks: { seconds: [], name: [] }, censuses: [], started_unix: 0,
 });
 
 /** A page from "parent frame bytes blocks" per node; parent − for none. A frame is a name, ":line", "@package" and "!kind" as wanted. */

@@ -1,6 +1,6 @@
-//! The course of a run: who had what at some 200 instants of it, from one replay.
+//! The course of a run, or of a window of it: who had what at some 200 instants, from one replay.
 //!
-//! The run is divided into parts, at regular times and at its marks. For each *cell* (a stack, the thread that allocated
+//! It is divided into parts, at regular times and at its marks. For each *cell* (a stack, the thread that allocated
 //! and the function it called) there is
 //!
 //! - how much lived from which part to which ([`Course::lives`]): whatever was live at an instant between two parts,
@@ -25,10 +25,13 @@ use rustc_hash::FxHashMap;
 
 mod limit;
 
-/// Parts of equal length that a run is divided into, if it is long enough.
+/// Parts of equal length that a run or window is divided into, if it is long enough.
 const PARTS: u64 = 200;
 /// Parts are not shorter: the collector looks at the time about so often.
 const SHORTEST: u64 = 1_000_000;
+
+/// In place of a part: earlier than the first.
+pub const BEFORE: i16 = -1;
 
 /// Who allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,10 +73,10 @@ pub struct Peak {
 pub struct Life {
     /// Place in [`Course::cells`].
     pub cell: u32,
-    /// The part they came in.
-    pub born: u16,
+    /// The part they came in; [`BEFORE`] the first: they were there when the window began.
+    pub born: i16,
     /// The part they went in, later than `born`; the number of parts for those that were live at the very end.
-    pub died: u16,
+    pub died: i16,
     /// They.
     pub amount: Amount,
     /// Those of them that were temporary.
@@ -86,7 +89,7 @@ pub struct Flow {
     /// Place in [`Course::cells`].
     pub cell: u32,
     /// The part.
-    pub part: u16,
+    pub part: i16,
     /// All.
     pub allocated: Amount,
     /// What of it was temporary and went in the same part.
@@ -99,7 +102,7 @@ pub struct AtPeak {
     /// Place in [`Course::cells`].
     pub cell: u32,
     /// The part.
-    pub part: u16,
+    pub part: i16,
     /// Bytes, less or more.
     pub bytes: i64,
     /// Blocks.
@@ -112,7 +115,7 @@ pub struct Leaked {
     /// Place in [`Course::cells`].
     pub cell: u32,
     /// The part it came in.
-    pub born: u16,
+    pub born: i16,
     /// It.
     pub amount: Amount,
 }
@@ -124,7 +127,8 @@ pub struct Course {
     pub cells: Vec<Cell>,
     /// Byte-seconds and block-seconds of each cell.
     pub byte_seconds: Vec<Amount>,
-    /// Beginning and end of each part: one more than there are parts. The first is the start of the run, the last its end.
+    /// Beginning and end of each part: one more than there are parts. The first is the start of the run or window, the last
+    /// its end.
     pub instants: Vec<Instant>,
     /// The highest instant of each part.
     pub peaks_at: Vec<Peak>,
@@ -136,34 +140,55 @@ pub struct Course {
     pub peaks: Vec<AtPeak>,
     /// Ordered by cell.
     pub leaked: Vec<Leaked>,
-    /// By image: the part in which its program ended; `None`: it did not.
-    pub ended: Vec<Option<u16>>,
+    /// By image: the part in which its program ended, or [`BEFORE`]; `None`: it did not.
+    pub ended: Vec<Option<i16>>,
     /// Why it ends before the run did, if it does.
     pub damage: Option<String>,
 }
 
 impl Course {
-    /// Of the whole run, of one process or all (`None`), with temporary blocks by at most so many allocations between. Costs
-    /// a replay of all events, which `also` watches as well.
+    /// Of the run or a window, of one process or all (`None`), with temporary blocks by at most so many allocations between.
+    /// Costs a replay of its events, which `also` watches as well.
     ///
     /// # Errors
     /// As [`Capture::replay`].
     pub fn of<W: Watch>(
         capture: &Capture,
+        span: Span,
         pid: Option<u32>,
         within: u32,
         also: W,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, W), CaptureError> {
-        let stops = stops(capture);
+        let ends = match span {
+            Span::Whole => (Position::Start, Position::End),
+            Span::Between(from, to) => (from, to),
+            Span::At(position) => (position, position),
+        };
+        let stops = stops(capture, ends);
         let positions: Vec<Position> = stops.iter().map(|stop| stop.position).collect();
         let chosen = capture.names.images().iter().map(|image| pid.is_none_or(|pid| image.pid == pid)).collect();
         let watch = (Following::new(chosen), also);
-        let replayed = capture.replay_with_stops((Span::Whole, &positions), within, watch, progress)?;
+        let replayed = capture.replay_with_stops((span, &positions), within, watch, progress)?;
         let (following, also) = replayed.watch;
-        let mut course = following.finish(&stops, capture.account.totals.duration);
+        let ends = [ends.0, ends.1].map(|position| end(capture, position));
+        let mut course = following.finish(&stops, ends);
+        course.note_earlier_ends(capture);
         course.damage = replayed.damage.map(|error| error.to_string());
         Ok((course, also))
+    }
+
+    /// What no replay that began at a keyframe could know: whose program had ended before.
+    fn note_earlier_ends(&mut self, capture: &Capture) {
+        let begin = self.instants[0].time;
+        for (ended, image) in self.ended.iter_mut().zip(&capture.account.images) {
+            if ended.is_none()
+                && self.instants[0].position != Position::Start
+                && image.ended.is_some_and(|ended| ended <= begin)
+            {
+                *ended = Some(BEFORE);
+            }
+        }
     }
 
     /// Number of parts.
@@ -175,21 +200,21 @@ impl Course {
     pub fn live_at(&self, instant: usize) -> Vec<Amount> {
         let mut live = vec![Amount::default(); self.cells.len()];
         for life in &self.lives {
-            if usize::from(life.born) < instant && instant <= usize::from(life.died) {
+            if i32::from(life.born) < instant as i32 && instant as i32 <= i32::from(life.died) {
                 live[life.cell as usize] += life.amount;
             }
         }
         live
     }
 
-    /// The whole run's answers for each cell: at its peak, leaked, allocated, temporary.
+    /// The whole course's answers for each cell: at its peak, leaked, allocated, temporary.
     pub fn whole(&self) -> Vec<[Amount; 4]> {
         let mut sums = vec![[Amount::default(); 4]; self.cells.len()];
         let highest = (0..self.parts()).rev().max_by_key(|part| self.peaks_at[*part].bytes).unwrap_or(0);
         for (sums, live) in sums.iter_mut().zip(self.live_at(highest)) {
             sums[0] = live;
         }
-        for peak in self.peaks.iter().filter(|peak| usize::from(peak.part) == highest) {
+        for peak in self.peaks.iter().filter(|peak| peak.part as usize == highest) {
             let at_peak = &mut sums[peak.cell as usize][0];
             at_peak.bytes = at_peak.bytes.saturating_add_signed(peak.bytes);
             at_peak.count = at_peak.count.saturating_add_signed(peak.count);
@@ -225,15 +250,41 @@ impl Course {
     }
 }
 
-/// The ends of all parts but the last: regular times and marks, in the order of the run.
-fn stops(capture: &Capture) -> Vec<Instant> {
-    let duration = capture.account.totals.duration.0;
+/// An end of the course.
+fn end(capture: &Capture, position: Position) -> Instant {
+    let time = position.time(capture.account.totals.duration);
+    let mark = capture.marks.iter().position(|mark| self::position(mark) == position);
+    Instant { position, time, mark: mark.map(|mark| mark as u32), live: 0 }
+}
+
+/// The ends of all parts but the last: regular times and marks between these ends, in the order of the run.
+fn stops(capture: &Capture, (from, to): (Position, Position)) -> Vec<Instant> {
+    let [begin, end] = [from, to].map(|end| end.time(capture.account.totals.duration).0);
+    let length = end.saturating_sub(begin);
     let stop = |position: Position, time, mark| Instant { position, time, mark, live: 0 };
-    let parts = (duration / SHORTEST).clamp(1, PARTS);
-    let regular = (1..parts).map(|part| Nanos((u128::from(duration) * u128::from(part) / u128::from(parts)) as u64));
+    let parts = (length / SHORTEST).clamp(1, PARTS);
+    let regular =
+        (1..parts).map(|part| Nanos(begin + (u128::from(length) * u128::from(part) / u128::from(parts)) as u64));
     let mut stops: Vec<Instant> = regular.map(|time| stop(Position::Time(time), time, None)).collect();
     let room = MOST_STOPS - stops.len();
-    let marks = capture.marks.iter().zip(0u32..).filter(|(mark, _)| mark.time.0 <= duration).take(room);
+    let is_between = |place: Position, time: Nanos| {
+        let Position::Event { count, .. } = place else { return false };
+        // Behind the event of the one end and before that of the other; what is as near to a peak is not looked into.
+        let begun = match from {
+            Position::Start => true,
+            Position::Event { count: first, time: begin, .. } => (time, count) > (begin, first),
+            Position::Time(begin) | Position::Peak { time: begin, .. } => time > begin,
+            Position::End => false,
+        };
+        let is_over = match to {
+            Position::Start => true,
+            Position::Event { count: last, time: end, .. } => (time, count) >= (end, last),
+            Position::Peak { time: end, .. } => time >= end,
+            Position::Time(_) | Position::End => time.0 > end,
+        };
+        begun && !is_over
+    };
+    let marks = capture.marks.iter().zip(0u32..).filter(|(mark, _)| is_between(position(mark), mark.time)).take(room);
     // A mark lies within a round of the collector, a regular time behind it. Marks of one round are in their order.
     stops.extend(marks.map(|(mark, place)| stop(position(mark), mark.time, Some(place))));
     stops.sort_by_key(|stop| (stop.time, stop.mark.is_none()));
@@ -291,12 +342,14 @@ struct Following {
     others: FxHashMap<(RowId, ThreadIndex, Allocator), u32>,
     open: Vec<Open>,
     /// By cell and the part they came in: what went in this part.
-    gone: FxHashMap<(u32, u16), (Amount, Amount)>,
-    leaked: FxHashMap<(u32, u16), Amount>,
+    gone: FxHashMap<(u32, i16), (Amount, Amount)>,
+    leaked: FxHashMap<(u32, i16), Amount>,
+    /// Live bytes at the beginning.
+    live_before: u64,
     live: u64,
     peak: Peak,
     generation: u32,
-    part: u16,
+    part: i16,
     now: Nanos,
     /// The window is over.
     ends: bool,
@@ -316,6 +369,7 @@ impl Following {
             open: Vec::new(),
             gone: FxHashMap::default(),
             leaked: FxHashMap::default(),
+            live_before: 0,
             live: 0,
             peak: Peak::default(),
             generation: 0,
@@ -418,7 +472,7 @@ impl Following {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    fn finish(mut self, stops: &[Instant], duration: Nanos) -> Course {
+    fn finish(mut self, stops: &[Instant], [start, end]: [Instant; 2]) -> Course {
         // What the end left is live at the end: it went in the part behind the last.
         let last = self.part;
         let gone: Vec<_> = self.gone.drain().collect();
@@ -430,8 +484,7 @@ impl Following {
         let mut course = self.course;
         let leaked = self.leaked.into_iter();
         course.leaked = leaked.map(|((cell, born), amount)| Leaked { cell, born, amount }).collect();
-        let start = Instant { position: Position::Start, time: Nanos(0), mark: None, live: 0 };
-        let end = Instant { position: Position::End, time: duration, mark: None, live: 0 };
+        let start = Instant { live: self.live_before, ..start };
         course.instants = std::iter::once(start).chain(stops[..parts - 1].iter().copied()).chain([end]).collect();
         for (instant, live) in course.instants[1..].iter_mut().zip(self.live_at) {
             instant.live = live;
@@ -447,7 +500,7 @@ impl Following {
 
     fn release(&mut self, block: Block, gone: Gone) {
         let Some(place) = self.cell(block) else { return };
-        let born = u16::from(block.part().saturating_sub(1));
+        let born = part_of(block);
         let part = self.part;
         self.live = self.live.saturating_sub(gone.bytes);
         let (state, open) = self.change(place);
@@ -466,6 +519,11 @@ impl Following {
     }
 }
 
+/// The part that a block came in.
+fn part_of(block: Block) -> i16 {
+    i16::from(block.part()) - 1
+}
+
 impl Watch for Following {
     fn row(&mut self, _: RowId, image: ImageIndex, stack: StackId) {
         self.rows.push(RowState { image, stack, last: NONE, several: false });
@@ -474,6 +532,14 @@ impl Watch for Following {
     fn begins(&mut self, now: Nanos, _live: u64) {
         self.now = now;
         self.begin_part();
+    }
+
+    fn was_there(&mut self, block: Block) {
+        let Some(place) = self.cell(block) else { return };
+        self.cells[place as usize].live += Amount { bytes: block.bytes(), count: 1 };
+        self.live = self.live.saturating_add(block.bytes());
+        self.live_before = self.live;
+        self.peak.bytes = self.live;
     }
 
     fn clock(&mut self, now: Nanos) {
@@ -510,7 +576,7 @@ impl Watch for Following {
 
     fn leaked(&mut self, block: Block) {
         if let Some(place) = self.cell(block) {
-            let born = u16::from(block.part().saturating_sub(1));
+            let born = part_of(block);
             *self.leaked.entry((place, born)).or_default() += Amount { bytes: block.bytes(), count: 1 };
         }
     }

@@ -1,4 +1,5 @@
-//! The course of a run: what it says of any window between two of its instants is what a replay of that window says.
+//! The course of a run, or of a window: what it says of any window between two of its instants is what a replay of that
+//! window says.
 
 use crate::windows::Story;
 use heaptide_analyze::Capture;
@@ -35,14 +36,15 @@ fn added_up(course: &Course, from: usize, to: usize) -> Rows {
     for (sums, live) in sums.iter_mut().zip(course.live_at(highest.unwrap_or(from))) {
         sums[0] = live;
     }
-    for peak in course.peaks.iter().filter(|peak| Some(usize::from(peak.part)) == highest) {
+    for peak in course.peaks.iter().filter(|peak| Some(peak.part as usize) == highest) {
         let at_peak = &mut sums[peak.cell as usize][0];
         at_peak.bytes = at_peak.bytes.checked_add_signed(peak.bytes).expect("not less than nothing");
         at_peak.count = at_peak.count.checked_add_signed(peak.count).expect("not less than nothing");
     }
-    let ended = |cell: u32| course.ended[course.cells[cell as usize].image.index()].map(usize::from);
+    let ended = |cell: u32| course.ended[course.cells[cell as usize].image.index()];
+    let (from, to) = (from as i16, to as i16);
     for life in &course.lives {
-        let (born, died) = (usize::from(life.born), usize::from(life.died));
+        let (born, died) = (life.born, life.died);
         if born >= from && born < to && died >= to && ended(life.cell).is_none_or(|ended| ended >= to) {
             sums[life.cell as usize][1] += life.amount;
         }
@@ -51,11 +53,11 @@ fn added_up(course: &Course, from: usize, to: usize) -> Rows {
         }
     }
     for leaked in &course.leaked {
-        if usize::from(leaked.born) >= from && ended(leaked.cell).is_some_and(|end| (from..to).contains(&end)) {
+        if leaked.born >= from && ended(leaked.cell).is_some_and(|end| (from..to).contains(&end)) {
             sums[leaked.cell as usize][1] += leaked.amount;
         }
     }
-    for flow in course.flows.iter().filter(|flow| parts.contains(&usize::from(flow.part))) {
+    for flow in course.flows.iter().filter(|flow| parts.contains(&(flow.part as usize))) {
         sums[flow.cell as usize][2] += flow.allocated;
         sums[flow.cell as usize][3] += flow.temporary;
     }
@@ -68,6 +70,49 @@ fn added_up(course: &Course, from: usize, to: usize) -> Rows {
     rows
 }
 
+/// Every answer of the course, of the run or window between these places, beside that of a replay; of these windows, and of
+/// all. `most`: rows that it is limited to in the end.
+fn check(
+    capture: &Capture,
+    (start, end): (Position, Position),
+    windows: &[(prop::sample::Index, prop::sample::Index)],
+    most: usize,
+) -> Result<Course, TestCaseError> {
+    let span = if (start, end) == (Position::Start, Position::End) { Span::Whole } else { Span::Between(start, end) };
+    let (mut course, ()) = Course::of(capture, span, None, 1, (), &mut |_| {}).unwrap();
+    let unlimited = course.clone();
+    prop_assert_eq!(&course.damage, &None);
+    for limited in [false, true] {
+        if limited {
+            course.limit(most);
+            let fixed = course.instants.iter().filter(|instant| instant.mark.is_some()).count() + 2;
+            prop_assert!(course.rows() <= most || course.instants.len() <= fixed);
+        }
+        prop_assert_eq!(course.instants.len(), course.parts() + 1);
+        let of = |(from, to): &(prop::sample::Index, prop::sample::Index)| {
+            let (from, to) = (from.index(course.parts() + 1), to.index(course.parts() + 1));
+            (from.min(to), from.max(to))
+        };
+        for (from, to) in windows.iter().map(of).filter(|(from, to)| from < to).chain([(0, course.parts())]) {
+            let [start, end] = [from, to].map(|instant| course.instants[instant].position);
+            prop_assert_eq!(added_up(&course, from, to), replayed(capture, start, end), "{} to {}", from, to);
+        }
+        for (place, instant) in course.instants.iter().enumerate().take(course.parts()) {
+            let live: Amount = course.live_at(place).into_iter().sum();
+            prop_assert_eq!(live.bytes, instant.live);
+        }
+        // Each cell's own sums are those of the window that is all.
+        let mut rows = Rows::new();
+        for (cell, amounts) in course.cells.iter().zip(course.whole()) {
+            let row = rows.entry((cell.image, cell.stack)).or_default();
+            row.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
+        }
+        rows.retain(|_, amounts| *amounts != [Amount::default(); 4]);
+        prop_assert_eq!(rows, replayed(capture, start, end));
+    }
+    Ok(unlimited)
+}
+
 proptest! {
     #[test]
     fn any_window_of_it_is_what_a_replay_says(
@@ -76,35 +121,13 @@ proptest! {
         most in 0usize..200,
     ) {
         let capture = Capture::from_bytes(Story::of(&steps).finish()).unwrap();
-        let (mut course, ()) = Course::of(&capture, None, 1, (), &mut |_| {}).unwrap();
-        prop_assert_eq!(&course.damage, &None);
-        prop_assert_eq!(course.instants.len(), course.parts() + 1);
-        for limited in [false, true] {
-            if limited {
-                course.limit(most);
-                prop_assert!(course.rows() <= most || course.parts() == 1);
-            }
-            let whole = (0, course.parts());
-            let of = |(from, to): &(prop::sample::Index, prop::sample::Index)| {
-                let (from, to) = (from.index(course.parts() + 1), to.index(course.parts() + 1));
-                (from.min(to), from.max(to))
-            };
-            for (from, to) in windows.iter().map(of).filter(|(from, to)| from < to).chain([whole]) {
-                let [start, end] = [from, to].map(|instant| course.instants[instant].position);
-                prop_assert_eq!(added_up(&course, from, to), replayed(&capture, start, end), "{} to {}", from, to);
-            }
-            for (place, instant) in course.instants.iter().enumerate().skip(1).take(course.parts() - 1) {
-                let live: Amount = course.live_at(place).into_iter().sum();
-                prop_assert_eq!(live.bytes, instant.live);
-            }
-            // Each cell's own sums are those of the window that is all.
-            let mut rows = Rows::new();
-            for (cell, amounts) in course.cells.iter().zip(course.whole()) {
-                let row = rows.entry((cell.image, cell.stack)).or_default();
-                row.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
-            }
-            rows.retain(|_, amounts| *amounts != [Amount::default(); 4]);
-            prop_assert_eq!(rows, replayed(&capture, Position::Start, Position::End));
+        let course = check(&capture, (Position::Start, Position::End), &windows, most)?;
+        // Within one of its windows, there are as many instants again.
+        let instant = |index: &prop::sample::Index| index.index(course.parts() + 1);
+        let (from, to) = (instant(&windows[0].0), instant(&windows[0].1));
+        let [start, end] = [from.min(to), from.max(to)].map(|place| course.instants[place].position);
+        if start != end {
+            check(&capture, (start, end), &windows, most)?;
         }
     }
 }

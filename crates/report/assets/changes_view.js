@@ -136,7 +136,7 @@ export class ChangesView {
 
   /** What is shown has one side: offers what has two. */
   ask() {
-    const { course, peakAt } = this.model.page;
+    const { course, peakAt, span: all } = this.model.page;
     const { span } = this.model.chosen;
     this.tools.replaceChildren();
     const line = element('p', 'Changes are between two instants. ', 'more');
@@ -148,7 +148,7 @@ export class ChangesView {
     };
     if (span !== null && 'from' in span) offer('Growth from the beginning to the end of the window', {});
     // At the very end all has been given back.
-    else if (course && peakAt !== null) offer('Growth from the start until the peak', { from: '0', to: String(peakAt) });
+    else if (course && peakAt !== null) offer(`Growth from ${all ? 'its beginning' : 'the start'} until the peak`, { from: String(all?.from ?? 0), to: String(peakAt) });
     line.append(' Drag over the plot of time to choose others, and then the metric Growth.');
     this.list.replaceChildren(line);
   }

@@ -12,6 +12,9 @@ export const DATA_VERSION = 3;
 /** Names of the frame kinds, in the order of their numbers in the data (`FrameKind` in html.rs). */
 export const KINDS = ['Project', 'Library', 'Standard library', 'Interpreter', 'Native', 'Unknown'];
 
+/** In place of a part of the course: earlier than the first. */
+const EARLIER_PART = -1;
+
 /** Number of the kind "Interpreter" (import system and the like), which the page can hide. */
 export const INTERPRETER = 3;
 
@@ -20,17 +23,19 @@ export const INTERPRETER = 3;
  *   length: number}} Frames  source: what stands in the line, "": not known
  * @typedef {{parent: Int32Array, frame: Int32Array, length: number}} Nodes  parent −1: none
  * @typedef {{node: Int32Array, thread: Int32Array, allocator: Int32Array, length: number}} Cells  who had amounts; −1: not known
- * @typedef {{pid: number[], command: string[], ended: (number | null)[], length: number}} Processes  ended: in which part of the course
+ * @typedef {{pid: number[], command: string[], ended: (number | null)[], length: number}} Processes  ended: in which part of the course, −1: before
  * @typedef {{process: Int32Array, tid: number[], name: string[], length: number}} Threads
  * @typedef {{bytes: Float64Array, counts: Float64Array}} Amounts  own values, one per cell
  * @typedef {{key: string, label: string, after: Amounts, before: Amounts | null}} Metric
  * @typedef {{seconds: Float64Array, live: Float64Array, rss: Float64Array, length: number}} Timeline
  * @typedef {{title: string, facts: [string, string][], warnings: string[], frames: Frames, nodes: Nodes, cells: Cells,
- *   processes: Processes, threads: Threads, allocators: string[], metrics: Metric[], course: import('./course.js').Course | null,
+ *   processes: Processes, threads: Threads, allocators: string[], metrics: Metric[], span: {from: number, to: number} | null,
+ *   course: import('./course.js').Course | null,
  *   defaultMetric: number, inverted: boolean, temporaryWithin: number, timeline: Timeline,
  *   marks: {seconds: number[], name: string[]}, censuses: number[], startedUnix: number, peakAt: number | null,
  *   leaks: import('./data_leaks.js').Leaks | null, types: import('./data_types.js').TypesOf[], firstView: string,
  *   modules: string[]}} Page
+ *   span: the part of the run that all is of, in seconds, twice the same for an instant, null: all of it;
  *   inverted: how it opens; temporaryWithin: most other allocations before the release; startedUnix: seconds, 0: not known;
  *   firstView: another than the call tree that it opens with, "": none; modules: by frame, none if the data do not tell
  */
@@ -101,6 +106,7 @@ export function readPage(text) {
     threads,
     allocators,
     metrics,
+    span: raw.span === null ? null : readSpan(raw.span),
     course: raw.course === null ? null : readCourse(raw.course, cells.length, marks.name.length),
     defaultMetric: raw.default_metric,
     inverted: raw.inverted,
@@ -120,6 +126,15 @@ export function readPage(text) {
     types,
     firstView,
   };
+}
+
+/**
+ * @param {any} raw
+ * @returns {{from: number, to: number}}
+ */
+function readSpan(raw) {
+  const [from, to] = instantsIn(array(raw, 'span', 2), 'span');
+  return { from, to };
 }
 
 /**
@@ -177,7 +192,7 @@ function readProcesses(raw) {
   return {
     pid,
     command: textsIn(array(raw.command, 'processes.command', length), 'processes.command'),
-    ended: array(raw.ended, 'processes.ended', length).map((part) => (part === null ? null : indices([part], 'processes.ended', 2 ** 31)[0])),
+    ended: array(raw.ended, 'processes.ended', length).map((part) => (part === null ? null : indices([part], 'processes.ended', 2 ** 31, 1, EARLIER_PART)[0])),
     length,
   };
 }
@@ -274,7 +289,7 @@ function readCourse(raw, cells, marks) {
   const cellsOf = (/** @type {string} */ name) => indices(raw[name]?.cell, `course.${name}.cell`, cells);
   const lives = (/** @type {string} */ name) => {
     const cell = cellsOf(name);
-    const born = indices(raw[name].born, `course.${name}.born`, parts, cell.length);
+    const born = indices(raw[name].born, `course.${name}.born`, parts, cell.length, EARLIER_PART);
     return { cell, born, died: indices(raw[name].died, `course.${name}.died`, parts + 1, cell.length), ...amounts(raw[name], name, cell.length) };
   };
   const flows = (/** @type {string} */ name) => {

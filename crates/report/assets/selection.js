@@ -58,16 +58,14 @@ export class Selection {
     const { page, span, metric } = this;
     const course = /** @type {Course} */ (page.course);
     const of = this.filterWords();
-    if (span === null) return metricPhrase(metric.key) + of;
-    if ('point' in span) return `live at ${pointWords(page, span.point)}${of}`;
-    const window = windowWords(page, span);
-    switch (metric.key) {
-      case 'peak': return `live at the highest instant ${window}, ${pointWords(page, 2 * highestPart(course, span.from, span.to) + 1)}${of}`;
-      case 'leaked': return `allocated ${window} and live at its end${of}`;
-      case 'temporary': return `in temporary allocations ${window}${of}`;
-      case 'growth': return `live, ${window}${of}`;
-      default: return `allocated ${window}${of}`;
+    if (span === null) {
+      if (page.span === null) return metricPhrase(metric.key) + of;
+      const [from, to, peak] = [page.span.from, page.span.to, page.peakAt ?? 0].map(duration);
+      return (metric.key === 'live' ? `live at ${from}` : windowPhrase(metric.key, `from ${from} to ${to}`, peak)) + of;
     }
+    if ('point' in span) return `live at ${pointWords(page, span.point)}${of}`;
+    const highest = metric.key === 'peak' ? pointWords(page, 2 * highestPart(course, span.from, span.to) + 1) : '';
+    return windowPhrase(metric.key, windowWords(page, span), highest) + of;
   }
 
   /** Whose allocations are meant, to be put behind; "" for all. */
@@ -78,6 +76,23 @@ export class Selection {
     if (filter.thread >= 0) words.push(`thread ${threadName(page, filter.thread)}`);
     if (filter.allocator >= 0) words.push(page.allocators[filter.allocator]);
     return words.length > 0 ? `, only ${words.join(', ')}` : '';
+  }
+}
+
+/**
+ * What a metric of a window means: "allocated from 1.2 s to 3.4 s".
+ * @param {string} metric
+ * @param {string} window
+ * @param {string} highest  its highest instant, for the peak
+ */
+function windowPhrase(metric, window, highest) {
+  switch (metric) {
+    case 'peak': return `live at the highest instant ${window}, ${highest}`;
+    case 'leaked': return `allocated ${window} and live at its end`;
+    case 'temporary': return `in temporary allocations ${window}`;
+    case 'growth': return `live, ${window}`;
+    case 'byte_seconds': return `times seconds, ${window}`;
+    default: return `allocated ${window}`;
   }
 }
 
@@ -133,11 +148,12 @@ function passOf({ cells, threads }, { process, thread, allocator }) {
 }
 
 /**
- * "worker (4005)", "4005".
+ * "worker (4005)", "4005"; what is no thread has no number.
  * @param {Page} page
  * @param {number} thread
  */
 export function threadName({ threads }, thread) {
+  if (threads.tid[thread] === 0) return threads.name[thread];
   return threads.name[thread] ? `${threads.name[thread]} (${threads.tid[thread]})` : String(threads.tid[thread]);
 }
 

@@ -61,6 +61,7 @@ export class TimeBar {
     const { page, chosen } = this.app.model;
     const { span } = chosen;
     part('whole').hidden = span === null;
+    part('whole').textContent = page.span ? 'Whole window' : 'Whole run';
     const words = span === null ? '' : 'point' in span ? pointWords(page, span.point) : windowWords(page, span);
     part('chosen').textContent = span === null ? '' : 'point' in span ? `At ${words}` : `${words[0].toUpperCase()}${words.slice(1)}`;
     const { canvas, course } = this;
@@ -71,7 +72,7 @@ export class TimeBar {
     if (course === null) return;
     const chosenAt = this.chosen;
     canvas.setAttribute('aria-valuenow', String(chosenAt === null ? 0 : chosenAt.to / 1e9));
-    canvas.setAttribute('aria-valuetext', words || 'the whole run');
+    canvas.setAttribute('aria-valuetext', words || (page.span ? 'the whole window' : 'the whole run'));
   }
 
   /** When most was live in the window that is shown, if that is what is shown; in nanoseconds. */

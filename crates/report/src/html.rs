@@ -12,7 +12,7 @@ mod leaks;
 mod sha256;
 mod types;
 
-use heaptide_analyze::course::{AtPeak, Flow, Leaked, Life, Peak};
+use heaptide_analyze::course::{AtPeak, BEFORE, Flow, Leaked, Life, Peak};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -44,7 +44,9 @@ pub struct FlamePage {
     pub allocators: Vec<&'static str>,
     /// What the page can switch between, at least one.
     pub metrics: Vec<Metric>,
-    /// What was live when, for the reader to choose an instant or a window; `None`: the page is of one part of the run only.
+    /// Which part of the run all is of, in seconds since the start of the program; twice the same: an instant; `None`: all of it.
+    pub span: Option<[f64; 2]>,
+    /// What was live when, for the reader to choose an instant or a window; `None`: not told.
     pub course: Option<PageCourse>,
     /// Index in `metrics` of the one shown first.
     pub default_metric: usize,
@@ -134,8 +136,8 @@ pub struct PageProcess {
     pub pid: u32,
     /// Its command, as one would type it.
     pub command: String,
-    /// The part of the course in which its program ended; `None`: it did not.
-    pub ended: Option<u16>,
+    /// The part of the course in which its program ended, or [`BEFORE`]; `None`: it did not.
+    pub ended: Option<i16>,
 }
 
 /// A thread.
@@ -277,6 +279,7 @@ fn check(page: &FlamePage) -> Result<(), String> {
         return Err("the flame graph has no metric to show first".to_owned());
     }
     let instants = page.timeline.iter().map(|point| point.seconds).chain(page.peak_at_seconds);
+    let instants = instants.chain(page.span.into_iter().flatten());
     let instants = instants.chain(page.marks.iter().map(|mark| mark.seconds)).chain(page.censuses.iter().copied());
     if instants.into_iter().any(|seconds| !seconds.is_finite()) {
         return Err("an instant of the timeline is not a number".to_owned());
@@ -289,13 +292,16 @@ fn check(page: &FlamePage) -> Result<(), String> {
 /// That its rows are of parts and cells that there are.
 fn check_course(course: &PageCourse, page: &FlamePage) -> Result<(), String> {
     let (parts, cells) = (course.peaks_at.len(), page.cells.len());
-    let in_time = |part: u16| usize::from(part) < parts;
+    let in_time = |part: i16| part >= 0 && (part as usize) < parts;
+    let ended_in_time = |part: i16| part == BEFORE || in_time(part);
     let is_there = |cell: u32| (cell as usize) < cells;
-    let lives =
-        course.lives.iter().all(|life| is_there(life.cell) && life.born < life.died && usize::from(life.died) <= parts);
+    let lives = course
+        .lives
+        .iter()
+        .all(|life| is_there(life.cell) && life.born >= BEFORE && life.born < life.died && life.died as usize <= parts);
     let is_sound = course.instants.len() == parts + 1
         && course.instants.iter().all(|instant| instant.mark.is_none_or(|mark| (mark as usize) < page.marks.len()))
-        && page.processes.iter().all(|process| process.ended.is_none_or(in_time))
+        && page.processes.iter().all(|process| process.ended.is_none_or(ended_in_time))
         && lives
         && course.flows.iter().all(|flow| is_there(flow.cell) && in_time(flow.part))
         && course.peaks.iter().all(|peak| is_there(peak.cell) && in_time(peak.part))

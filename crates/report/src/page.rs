@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use leaks::leaks_section;
 pub use types::types_section;
 
-/// The page of one capture, showing this metric first; with its course, if it is of the whole run and that is known.
+/// The page of one capture, showing this metric first; with the course of the same part of the run, if that is known.
 pub fn of_profile(
     context: &Context<'_>,
     profile: &Profile,
@@ -31,9 +31,9 @@ pub fn of_profile(
     temporary_within: u32,
 ) -> FlamePage {
     let capture = context.capture;
-    let metrics = profile.metrics.iter().map(|metric| match (profile.span, metric) {
-        (Span::At(_), _) => live(page_metric(*metric, &profile.own)),
-        _ => page_metric(*metric, &profile.own),
+    let metrics = profile.metrics.iter().map(|metric| match profile.span {
+        Span::At(_) => live(page_metric(*metric, &profile.own)),
+        span => PageMetric { label: label(*metric, span).to_owned(), ..page_metric(*metric, &profile.own) },
     });
     let mut page = FlamePage {
         title: format!("heaptide: {}", context.command()),
@@ -46,6 +46,12 @@ pub fn of_profile(
         default_metric: profile.metrics.iter().position(|shown| *shown == metric).unwrap_or(0),
         inverted: false,
         temporary_within,
+        span: match profile.span {
+            Span::Whole => None,
+            Span::At(position) => Some([position; 2]),
+            Span::Between(from, to) => Some([from, to]),
+        }
+        .map(|ends| ends.map(|position| position.time(capture.account.totals.duration).seconds())),
         marks: capture
             .marks
             .iter()
@@ -189,16 +195,18 @@ fn page_cells(tree: &CallTree) -> Vec<PageCell> {
 fn page_metric(metric: Metric, own: &[AmountsOf]) -> PageMetric {
     PageMetric {
         key: metric.name().to_owned(),
-        label: label(metric).to_owned(),
+        label: label(metric, Span::Whole).to_owned(),
         bytes: own.iter().map(|amounts| amounts.of(metric).bytes).collect(),
         counts: own.iter().map(|amounts| amounts.of(metric).count).collect(),
         before: None,
     }
 }
 
-fn label(metric: Metric) -> &'static str {
+fn label(metric: Metric, span: Span) -> &'static str {
     match metric {
         Metric::Peak => "Peak",
+        // Allocated in the window and live at its end.
+        Metric::Leaked if matches!(span, Span::Between(..)) => "Kept",
         Metric::Leaked => "Leaked",
         Metric::Allocated => "Allocated",
         Metric::Temporary => "Temporary",

@@ -1,6 +1,6 @@
 //! Shorter lists: fewer parts, where they would be too long, and cells put together.
 
-use super::{AtPeak, Course, Flow};
+use super::{AtPeak, BEFORE, Course, Flow};
 use heaptide_format::capture::summary::Amount;
 use rustc_hash::FxHashMap;
 
@@ -47,32 +47,40 @@ impl Course {
             if self.peaks_at[part].bytes > self.peaks_at[highest[group]].bytes {
                 highest[group] = part;
             }
-            now.push(group as u16);
+            now.push(group as i16);
         }
         // Behind the last.
-        now.push(highest.len() as u16);
+        now.push(highest.len() as i16);
+        let now = |part: i16| match part {
+            BEFORE => BEFORE,
+            part => now[part as usize],
+        };
 
-        let mut peaks: FxHashMap<(u16, u32), (i64, i64)> = FxHashMap::default();
-        let mut change = |part: u16, cell: u32, amount: Amount, sign: i64| {
+        let mut peaks: FxHashMap<(i16, u32), (i64, i64)> = FxHashMap::default();
+        let mut change = |part: i16, cell: u32, amount: Amount, sign: i64| {
             let sum = peaks.entry((part, cell)).or_default();
             sum.0 = sum.0.wrapping_add(sign.wrapping_mul(amount.bytes as i64));
             sum.1 = sum.1.wrapping_add(sign.wrapping_mul(amount.count as i64));
         };
         // A peak is told against the beginning of its part, which may be earlier now.
         for life in &self.lives {
-            let (born, died) = (usize::from(life.born), usize::from(life.died));
-            let (first, second) = (usize::from(now[born]), usize::from(now[died]));
-            if born < highest[first] && died >= highest[first] {
-                change(now[born], life.cell, life.amount, 1);
+            let (first, second) = (now(life.born), now(life.died));
+            // What was there before is at the beginning of every part.
+            if let Some(highest) = highest.get(first as usize).map(|part| *part as i16)
+                && life.born < highest
+                && life.died >= highest
+            {
+                change(first, life.cell, life.amount, 1);
             }
-            if second != first && second < highest.len() && died < highest[second] {
-                change(now[died], life.cell, life.amount, -1);
+            if let Some(highest) = highest.get(second as usize).map(|part| *part as i16)
+                && second != first
+                && life.died < highest
+            {
+                change(second, life.cell, life.amount, -1);
             }
         }
-        for peak in
-            self.peaks.iter().filter(|peak| highest[usize::from(now[usize::from(peak.part)])] == usize::from(peak.part))
-        {
-            let sum = peaks.entry((now[usize::from(peak.part)], peak.cell)).or_default();
+        for peak in self.peaks.iter().filter(|peak| highest[now(peak.part) as usize] == peak.part as usize) {
+            let sum = peaks.entry((now(peak.part), peak.cell)).or_default();
             *sum = (sum.0.wrapping_add(peak.bytes), sum.1.wrapping_add(peak.count));
         }
 
@@ -82,11 +90,11 @@ impl Course {
             .filter(|(_, sum)| *sum != zero)
             .map(|((part, cell), (bytes, count))| AtPeak { cell, part, bytes, count })
             .collect();
-        self.flows.iter_mut().for_each(|flow| flow.part = now[usize::from(flow.part)]);
-        self.leaked.iter_mut().for_each(|leaked| leaked.born = now[usize::from(leaked.born)]);
+        self.flows.iter_mut().for_each(|flow| flow.part = now(flow.part));
+        self.leaked.iter_mut().for_each(|leaked| leaked.born = now(leaked.born));
         let flows = &mut self.flows;
         self.lives.retain_mut(|life| {
-            (life.born, life.died) = (now[usize::from(life.born)], now[usize::from(life.died)]);
+            (life.born, life.died) = (now(life.born), now(life.died));
             let (cell, part, temporary) = (life.cell, life.born, life.temporary);
             let came_and_went = life.born == life.died;
             if came_and_went && temporary != Amount::default() {
@@ -95,7 +103,7 @@ impl Course {
             !came_and_went
         });
         self.peaks_at = highest.iter().map(|part| self.peaks_at[*part]).collect();
-        self.ended.iter_mut().flatten().for_each(|part| *part = now[usize::from(*part)]);
+        self.ended.iter_mut().flatten().for_each(|part| *part = now(*part));
         let mut kept = keep.iter();
         self.instants.retain(|_| kept.next() == Some(&true));
         self.put_same_together();

@@ -17,14 +17,12 @@ use crate::folded::Labels;
 use heaptide_analyze::call_tree::NodeId;
 use heaptide_analyze::course::{Cell, Course};
 use heaptide_analyze::frames::FrameKind;
-use heaptide_analyze::instants::Span;
 use heaptide_analyze::packages::owners;
 use heaptide_analyze::reader::Progress;
 use heaptide_format::capture::summary::Amount;
-use heaptide_format::ids::{Nanos, ThreadIndex};
+use heaptide_format::ids::ThreadIndex;
 use pages::{Column, Table, Values};
 use std::io::Write;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Writes it; `progress` is told of the replay. Gives what the reader has to know, a sentence each.
@@ -37,8 +35,7 @@ pub fn write(
     out: &mut dyn Write,
 ) -> Result<Vec<String>, ExportError> {
     let context = export.context;
-    let (course, ()) = Course::of(context.capture, context.pid, 0, (), progress)?;
-    let instants = instants(export, &course);
+    let (course, ()) = Course::of(context.capture, export.profile.span, context.pid, 0, (), progress)?;
     let mut table = Table::new(out, columns())?;
     let places = Places::of(export);
     let mut text = String::new();
@@ -48,8 +45,7 @@ pub fn write(
     for cells in numbers.chunk_by(|a, b| key(a) == key(b)) {
         let series = series(&course, cells);
         let mut row = None;
-        for instant in instants.clone() {
-            let amount = series[instant];
+        for (instant, amount) in series.into_iter().enumerate() {
             if amount == Amount::default() {
                 continue;
             }
@@ -65,18 +61,6 @@ pub fn write(
     Ok(course.damage.map(|damage| format!("events are missing: {damage}")).into_iter().collect())
 }
 
-/// Those instants of the course that are in the part of the run.
-fn instants(export: Export<'_>, course: &Course) -> Range<usize> {
-    let duration = export.context.capture.account.totals.duration;
-    let (from, to) = match export.profile.span {
-        Span::Between(from, to) => (from.time(duration), to.time(duration)),
-        _ => (Nanos(0), Nanos(u64::MAX)),
-    };
-    let first = course.instants.partition_point(|instant| instant.time < from);
-    let end = course.instants.partition_point(|instant| instant.time <= to);
-    first..end.max(first)
-}
-
 /// What these cells had live together at each instant.
 fn series(course: &Course, cells: &[u32]) -> Vec<Amount> {
     let mut live = vec![Amount::default(); course.instants.len()];
@@ -84,7 +68,7 @@ fn series(course: &Course, cells: &[u32]) -> Vec<Amount> {
         let first = course.lives.partition_point(|life| life.cell < *cell);
         for life in course.lives[first..].iter().take_while(|life| life.cell == *cell) {
             // Live at the end of the part that they came in, and at the beginning of that in which they went.
-            for amount in &mut live[usize::from(life.born) + 1..=usize::from(life.died)] {
+            for amount in &mut live[(life.born + 1) as usize..=life.died as usize] {
                 *amount += life.amount;
             }
         }

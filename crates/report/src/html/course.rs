@@ -33,8 +33,8 @@ struct HighestColumns {
 #[derive(Serialize)]
 struct LifeColumns {
     cell: Vec<u32>,
-    born: Vec<u16>,
-    died: Vec<u16>,
+    born: Vec<i16>,
+    died: Vec<i16>,
     bytes: Vec<u64>,
     counts: Vec<u64>,
 }
@@ -42,7 +42,7 @@ struct LifeColumns {
 #[derive(Serialize)]
 struct PartColumns<T> {
     cell: Vec<u32>,
-    part: Vec<u16>,
+    part: Vec<i16>,
     bytes: Vec<T>,
     counts: Vec<T>,
 }
@@ -50,7 +50,7 @@ struct PartColumns<T> {
 #[derive(Serialize)]
 struct LeakedColumns {
     cell: Vec<u32>,
-    born: Vec<u16>,
+    born: Vec<i16>,
     bytes: Vec<u64>,
     counts: Vec<u64>,
 }

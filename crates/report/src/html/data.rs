@@ -10,10 +10,11 @@
 //! | `frames` | columns `function`, `file`, `package`, `source` (indices in `strings`), `line` (0: not known), `kind` (number of `FrameKind`) |
 //! | `nodes` | columns `back` (how many nodes before this one its parent is; 0: none), `frame` |
 //! | `cells` | columns `node`, `thread`, `allocator` (−1: not known): who had the amounts |
-//! | `processes` | columns `pid`, `command`, `ended` (part of the course in which the program ended, or null) |
+//! | `processes` | columns `pid`, `command`, `ended` (part of the course in which the program ended, −1: before the first, or null) |
 //! | `threads` | columns `process`, `tid`, `name` |
 //! | `allocators` | names of the functions that allocate |
 //! | `metrics` | `key`, `label`, columns `cell`, `bytes`, `counts`; `before`: the same three columns, or null |
+//! | `span` | null, or the ends of the part of the run that all is of, in seconds; twice the same for an instant |
 //! | `course` | null, or what was live when, see below |
 //! | `default_metric` | index in `metrics` |
 //! | `inverted` | whether the page opens with the inverted view |
@@ -34,7 +35,7 @@
 //! |---|---|
 //! | `instants` | `nanos`, `live`, `mark` (index in `marks`, −1: none): one more than there are parts |
 //! | `peaks_at` | `bytes`, `nanos`: the highest instant of each part |
-//! | `lives` | `cell`, `born`, `died` (parts), `bytes`, `counts`: came in one part, went in a later one (number of parts: never) |
+//! | `lives` | `cell`, `born`, `died` (parts), `bytes`, `counts`: came in one part (−1: before the first), went in a later one (number of parts: never) |
 //! | `late` | `cell`, `born`, `died`, `bytes`, `counts`: what of `lives` was temporary |
 //! | `flows` | `cell`, `part`, `bytes`, `counts`: allocated |
 //! | `brief` | `cell`, `part`, `bytes`, `counts`: what of `flows` was temporary and went in the same part |
@@ -72,6 +73,7 @@ struct PageData<'a> {
     threads: ThreadColumns<'a>,
     allocators: &'a [&'static str],
     metrics: Vec<MetricData<'a>>,
+    span: Option<[f64; 2]>,
     course: Option<CourseData>,
     default_metric: usize,
     inverted: bool,
@@ -118,7 +120,7 @@ struct CellColumns {
 struct ProcessColumns<'a> {
     pid: Vec<u32>,
     command: Vec<&'a str>,
-    ended: Vec<Option<u16>>,
+    ended: Vec<Option<i16>>,
 }
 
 #[derive(Serialize)]
@@ -231,6 +233,7 @@ pub(super) fn write(page: &FlamePage, out: &mut dyn Write) -> io::Result<()> {
                 before: metric.before.as_ref().map(|before| SparseColumns::new(&before.bytes, &before.counts)),
             })
             .collect(),
+        span: page.span,
         course: page.course.as_ref().map(course_data),
         default_metric: page.default_metric,
         inverted: page.inverted,

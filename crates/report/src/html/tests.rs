@@ -121,7 +121,7 @@ fn data_are_columns() {
         r#""threads":{"process":[0,0],"tid":[4001,4002],"name":["","worker"]},"allocators":["malloc"],"#,
         r#""metrics":[{"key":"peak","label":"Peak","cell":[1,2,3],"bytes":[12345,55,1000],"counts":[3,1,1],"#,
         r#""before":{"cell":[3],"bytes":[1500],"counts":[2]}}],"#,
-        r#""course":{"instants":{"nanos":[0,250000000,500000000],"live":[0,13000,0],"mark":[-1,0,-1]},"#,
+        r#""span":null,"course":{"instants":{"nanos":[0,250000000,500000000],"live":[0,13000,0],"mark":[-1,0,-1]},"#,
         r#""peaks_at":{"bytes":[13000,13345],"nanos":[240000000,300000000]},"#,
         r#""lives":{"cell":[1,3],"born":[0,0],"died":[2,1],"bytes":[12000,1000],"counts":[2,2]},"#,
         r#""late":{"cell":[3],"born":[0],"died":[1],"bytes":[600],"counts":[1]},"#,

@@ -17,6 +17,9 @@ const MOST_ROWS: usize = 600_000;
 /// What a course tells of the whole run, in its order, and the byte-seconds.
 const METRICS: [Metric; 5] = [Metric::Peak, Metric::Leaked, Metric::Allocated, Metric::Temporary, Metric::ByteSeconds];
 
+/// In place of a thread's name: whichever allocated before the window.
+const EARLIER: &str = "before the window";
+
 /// What there is to say of a course that does not agree with its profile.
 const CONTRADICTION: &str = "the events of this capture do not add up to its summary, so it is damaged and no instant of the \
                              run can be chosen; what is shown is the summary";
@@ -65,7 +68,11 @@ pub(super) fn add(
         .map(|(image, thread)| PageThread {
             process: images.number(*image),
             tid: names.thread(*thread).map_or(0, |thread| thread.tid),
-            name: names.thread_name(*thread).unwrap_or_default().to_owned(),
+            name: match names.thread(*thread) {
+                // A replay from a keyframe on does not know of whom what was live there was.
+                None => EARLIER.to_owned(),
+                Some(_) => names.thread_name(*thread).unwrap_or_default().to_owned(),
+            },
         })
         .collect();
     page.allocators = allocators.all;
@@ -78,7 +85,7 @@ pub(super) fn add(
     }
     let of_cells = |(index, metric): (usize, Metric)| PageMetric {
         key: metric.name().to_owned(),
-        label: label(metric).to_owned(),
+        label: label(metric, profile.span).to_owned(),
         bytes: sums.iter().map(|amounts| amounts[index].bytes).collect(),
         counts: sums.iter().map(|amounts| amounts[index].count).collect(),
         before: None,
