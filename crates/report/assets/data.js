@@ -49,13 +49,24 @@ export const INTERPRETER = 3;
 export async function unpackPage(text) {
   if (typeof DecompressionStream === 'undefined') throw new Error('This browser is too old to unpack its data; those since 2023 can.');
   try {
-    const binary = atob(text.trim());
-    const bytes = new Uint8Array(binary.length);
-    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-    return await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).text();
+    return await new Response(new Blob([fromBase64(text.trim())]).stream().pipeThrough(new DecompressionStream('gzip'))).text();
   } catch (error) {
     throw new Error(`The data of this page are not complete; the file may be cut short (${/** @type {Error} */ (error).message}).`);
   }
+}
+
+/**
+ * @param {string} text
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+function fromBase64(text) {
+  // What browsers since 2025 do themselves.
+  const { fromBase64: native } = /** @type {any} */ (Uint8Array);
+  if (native) return native.call(Uint8Array, text);
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
 }
 
 /**
