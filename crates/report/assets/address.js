@@ -7,11 +7,11 @@ import { GROUPS, SORTS } from './rows.js';
  * @typedef {{metric: string, unit: 'bytes' | 'blocks', view: string, byLine: boolean, interpreter: boolean,
  *   imports: boolean, onlyProject: boolean, mergeRecursion: boolean, least: number, colours: string, from: string, to: string,
  *   process: number, thread: number, allocator: string, search: string, zoom: number[], group: string, sort: string, filter: string,
- *   bySource: boolean, flames: boolean, widths: string, onlyGrew: boolean, list: string}} Look  `list`: what is chosen above a list, see choices.js.
+ *   bySource: boolean, flames: boolean, widths: string, onlyGrew: boolean, list: string, plot: string}} Look  `list`: what is chosen above a list, see choices.js.
  *   `view`: "calls", "inverted", "table" and what else there is. `imports`, `interpreter`: whether frames of the import system, other frames of the interpreter are
  *   shown. `least`: smallest frame shown by itself, in percent of all. `colours`: one of COLOURS. `from`, `to`: instants by name (see course.js); the same: an instant; "":
  *   the whole run. `process`, `thread`: indices, −1: all. `allocator`: name, "": all. `zoom`: frames from below the root. `group`, `sort`, `filter`: of the table, see rows.js.
- *   `bySource`: whether source lines stand in the rectangles. `flames`: whether the root is at the bottom.
+ *   `plot`: what the plot over time shows, see range.js; "": all. `bySource`: whether source lines stand in the rectangles. `flames`: whether the root is at the bottom.
  */
 
 /** What can give a frame of a difference its width: the larger side, how much it changed, or a side. */
@@ -32,7 +32,7 @@ export function firstLook(metric, inverted = false, colours = 'kind') {
   return {
     metric, unit: 'bytes', view, byLine: true, interpreter: false, imports: false, onlyProject: false, mergeRecursion: false,
     least: 0, colours, from: '', to: '', process: -1, thread: -1, allocator: '', search: '', zoom: [],
-    group: 'function', sort: 'own', filter: '', bySource: false, flames: false, widths: 'larger', onlyGrew: false, list: '',
+    group: 'function', sort: 'own', filter: '', bySource: false, flames: false, widths: 'larger', onlyGrew: false, list: '', plot: '',
   };
 }
 
@@ -56,6 +56,7 @@ export function toAddress(look, first) {
   if (look.colours !== first.colours) parts.push(`colours=${look.colours}`);
   const [from, to] = [look.from, look.to].map(encodeURIComponent);
   if (from) parts.push(from === to ? `at=${from}` : `from=${from}&to=${to}`);
+  if (look.plot) parts.push(`plot=${look.plot}`);
   if (look.process >= 0) parts.push(`process=${look.process}`);
   if (look.thread >= 0) parts.push(`thread=${look.thread}`);
   if (look.allocator) parts.push(`allocator=${encodeURIComponent(look.allocator)}`);
@@ -103,6 +104,7 @@ export function fromAddress(address, first, metrics, views) {
     else if (name === 'at') look.from = look.to = value;
     else if (name === 'from') look.from = value;
     else if (name === 'to') look.to = value;
+    else if (name === 'plot' && /^[\d.e-]+\.\.[\d.e-]+$/.test(value)) look.plot = value;
     else if (name === 'process' && /^\d+$/.test(value)) look.process = Number(value);
     else if (name === 'thread' && /^\d+$/.test(value)) look.thread = Number(value);
     else if (name === 'allocator') look.allocator = value;

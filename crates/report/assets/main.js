@@ -159,6 +159,15 @@ export class Application {
       this.say(`${part('view-choice').querySelector('[aria-checked="true"]')?.textContent}: ${this.model.headline().number} ${this.model.headline().words}`);
     }
     if (look.zoom.length > 0) look.zoom = pathOf(this.model.view, this.model.zoomed);
+    this.write(look, step);
+  }
+
+  /**
+   * Writes a look into the address, as a new step or in place of the last one.
+   * @param {Look} look
+   * @param {boolean} step
+   */
+  write(look, step) {
     const address = toAddress(look, this.first);
     if (step && address !== toAddress(this.addressed(), this.first)) this.steps += 1;
     else step = false;
@@ -439,6 +448,7 @@ export class Application {
       case 'g': case 'G': this.toggle('changes'); return true;
       case 'c': case 'C': this.copy(); return true;
       case 'd': case 'D': this.side.toggle(); return true;
+      case 'z': case 'Z': case '+': case '-': return this.time.zoomKey(key);
       case '?': part('info').showModal(); return true;
       default: return false;
     }

@@ -3,7 +3,7 @@
 // What the reader chose → the amounts of the cells that count. Pure.
 
 import { WINDOW_METRICS, highestPart, liveAtPoint, pointNanos, spanOf, windowMetric } from './course.js';
-import { duration, metricPhrase } from './words.js';
+import { instantWords, metricPhrase } from './words.js';
 
 /**
  * @typedef {import('./data.js').Page} Page
@@ -158,14 +158,17 @@ export function threadName({ threads }, thread) {
 }
 
 /**
- * "3.2 s", "3.2 s (mark “loaded”)".
+ * "3.2 s", "3.2 s (mark “loaded”)"; told from the points beside it as far as times are exact.
  * @param {Page} page
  * @param {number} point
  */
 export function pointWords(page, point) {
   const course = /** @type {Course} */ (page.course);
   const mark = point & 1 ? -1 : course.mark[point >> 1];
-  const time = duration(pointNanos(course, point) / 1e9);
+  const { nanos } = course;
+  const i = point >> 1;
+  const apart = Math.min((nanos[i + 1] ?? Infinity) - nanos[i], point & 1 ? Infinity : nanos[i] - (nanos[i - 1] ?? -Infinity));
+  const time = instantWords(pointNanos(course, point) / 1e9, Math.max(apart / 1e9, 0.001));
   return mark < 0 ? time : `${time} (mark “${page.marks.name[mark]}”)`;
 }
 

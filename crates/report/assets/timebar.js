@@ -1,12 +1,14 @@
 // @ts-check
 // The plot of memory over time at the top of the page: a click chooses an instant, a drag a window, the edges of a
 // window can be dragged again; all of it with the keyboard as well. What is chosen is the look's, here are only gestures.
+// How the plot is zoomed is zoombar.js's.
 
 import { highestPart, nearestInstant, nearestPoint, pointName, pointNanos } from './course.js';
-import { drawTimeline, timelineScale } from './timeline.js';
+import { drawTimeline, timelineScale, withHighest } from './timeline.js';
 import { element, part } from './panels.js';
 import { pointWords, windowWords } from './selection.js';
-import { clockTime, duration, humanBytes } from './words.js';
+import { clockTime, duration, humanBytes, instantWords } from './words.js';
+import { PlotZoom } from './zoombar.js';
 
 /**
  * @typedef {import('./main.js').Application} Application
@@ -28,6 +30,9 @@ export class TimeBar {
     this.drag = null;
     /** A choice that waits for the next frame of the screen. @type {{from: string, to: string} | null} */
     this.pending = null;
+    /** With what was high between two samples. */
+    this.curve = withHighest(this.timeline, this.course);
+    this.zoom = new PlotZoom(this);
     part('timeline').hidden = this.timeline.length === 0;
     part('whole').addEventListener('click', () => this.app.go({ from: '', to: '' }));
     if (this.timeline.length > 0) this.listen();
@@ -65,10 +70,11 @@ export class TimeBar {
     const words = span === null ? '' : 'point' in span ? pointWords(page, span.point) : windowWords(page, span);
     part('chosen').textContent = span === null ? '' : 'point' in span ? `At ${words}` : `${words[0].toUpperCase()}${words.slice(1)}`;
     const { canvas, course } = this;
-    const most = this.timeline.live.reduce((a, b) => Math.max(a, b), 0);
+    const most = this.curve.live.reduce((a, b) => Math.max(a, b), 0);
     const { peakAt } = page;
     const peak = peakAt === null ? '' : `, ${this.instant().toLowerCase()} ${duration(peakAt)}`;
-    canvas.setAttribute('aria-label', `Live bytes over time, at most ${humanBytes(most)}${peak}`);
+    canvas.setAttribute('aria-label', `Live bytes over time, at most ${humanBytes(most)}${peak}${this.zoom.words()}`);
+    this.zoom.show();
     if (course === null) return;
     const chosenAt = this.chosen;
     canvas.setAttribute('aria-valuenow', String(chosenAt === null ? 0 : chosenAt.to / 1e9));
@@ -84,14 +90,17 @@ export class TimeBar {
   }
 
   draw() {
-    const { timeline } = this;
+    const { curve: timeline } = this;
     const { page } = this.app.model;
     const { peakAt, marks, censuses } = page;
     if (timeline.length === 0) return;
-    const near = drawTimeline(this.canvas, { timeline, peakAt, marks: marks.seconds, censuses, chosen: this.chosen, highest: this.highest() }, this.pointer, this.app.css);
+    const { range } = this.zoom;
+    const steps = this.zoom.steps();
+    const near = drawTimeline(this.canvas, { timeline, range, steps, peakAt, marks: marks.seconds, censuses, chosen: this.chosen, highest: this.highest() }, this.pointer, this.app.css);
     const has = timeline.rss.some((bytes) => bytes > 0);
     const clock = near < 0 ? '' : clockTime(page.startedUnix, timeline.seconds[near]);
-    const at = near < 0 ? '' : `${duration(timeline.seconds[near])}${clock && ` (${clock})`}: `;
+    const perPixel = (range.to - range.from) / Math.max(1, this.canvas.clientWidth);
+    const at = near < 0 ? '' : `${instantWords(timeline.seconds[near], perPixel)}${clock && ` (${clock})`}: `;
     const live = element('span', near < 0 ? 'Live bytes' : `${at}${humanBytes(timeline.live[near])} live`);
     const rss = element('span', near < 0 ? 'RSS' : `${humanBytes(timeline.rss[near])} RSS`, 'rss');
     const peak = element('span', peakAt === null ? '' : `${this.instant()} ${duration(peakAt)}`, 'at-peak');
@@ -103,13 +112,14 @@ export class TimeBar {
 
   /** @returns {import('./timeline.js').Scale} */
   scale() {
-    return timelineScale(this.timeline, this.canvas.clientWidth, this.canvas.clientHeight);
+    return timelineScale(this.curve, this.canvas.clientWidth, this.canvas.clientHeight, this.zoom.range);
   }
 
-  /** Nanoseconds at a place. @param {number} x */
+  /** Nanoseconds at a place; beside the plot those at its end. @param {number} x */
   nanosAt(x) {
     const { from, to, left, right } = this.scale();
-    return Math.max(0, (from + ((to - from) * (x - left)) / (right - left)) * 1e9);
+    const place = Math.min(1, Math.max(0, (x - left) / (right - left)));
+    return Math.max(0, (from + (to - from) * place) * 1e9);
   }
 
   /** @param {number} nanos */
@@ -130,8 +140,14 @@ export class TimeBar {
     return near;
   }
 
+  /** @param {string} key @returns {boolean} whether it meant something */
+  zoomKey(key) {
+    return this.timeline.length > 0 && this.zoom.key(key);
+  }
+
   listen() {
     const { canvas } = this;
+    this.zoom.listen();
     canvas.addEventListener('pointermove', (/** @type {PointerEvent} */ event) => {
       this.pointer = event.offsetX;
       if (this.drag) this.dragTo(event.offsetX);
@@ -161,7 +177,10 @@ export class TimeBar {
     canvas.addEventListener('pointerup', (/** @type {PointerEvent} */ event) => {
       const { drag } = this;
       this.drag = null;
-      if (drag && !drag.moved && !this.edgeAt(event.offsetX)) this.choosePoint(nearestPoint(/** @type {Course} */ (this.course), this.nanosAt(event.offsetX)));
+      if (drag && !drag.moved && !this.edgeAt(event.offsetX)) {
+        this.zoom.pressed();
+        this.choosePoint(nearestPoint(/** @type {Course} */ (this.course), this.nanosAt(event.offsetX)));
+      }
     });
     canvas.addEventListener('pointercancel', () => { this.drag = null; });
     canvas.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
@@ -207,7 +226,7 @@ export class TimeBar {
   /** @param {number} point @param {boolean} [step] */
   choosePoint(point, step = true) {
     const name = pointName(this.app.model.page, point);
-    this.app.go({ from: name, to: name }, step);
+    this.app.go({ from: name, to: name, plot: this.zoom.with(pointNanos(/** @type {Course} */ (this.course), point)) }, step);
   }
 
   /**
@@ -224,13 +243,17 @@ export class TimeBar {
       this.app.go({ from: '', to: '' });
       return true;
     }
+    if (key === 'Escape' && this.zoom.isZoomed) {
+      this.zoom.out();
+      return true;
+    }
     if (steps === undefined) return false;
     const within = (/** @type {number} */ place, /** @type {number} */ last) => Math.min(last, Math.max(0, place));
     if (shift) {
       const peak = this.app.model.page.peakAt;
       const start = span === null ? nearestInstant(course, (peak ?? 0) * 1e9) : 'point' in span ? span.point >> 1 : span.from;
       const end = within((span !== null && 'to' in span ? span.to : start) + steps, course.parts);
-      if (end > start) this.app.go(this.between(start, end), false);
+      if (end > start) this.app.go({ ...this.between(start, end), plot: this.zoom.with(course.nanos[end]) }, false);
       return true;
     }
     // The first arrow leads to the peak, or to the end of the window; those after it go on from there.

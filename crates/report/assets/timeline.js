@@ -2,7 +2,8 @@
 // The small plot of live bytes and RSS over time. All pure but `drawTimeline` and its helpers.
 
 import { prepareCanvas } from './draw.js';
-import { duration, humanBytes } from './words.js';
+import { wholeRange } from './range.js';
+import { humanBytes, instantWords } from './words.js';
 
 /**
  * @typedef {import('./data.js').Timeline} Timeline
@@ -14,21 +15,60 @@ import { duration, humanBytes } from './words.js';
  * @param {Timeline} timeline  not empty
  * @param {number} width
  * @param {number} height
+ * @param {import('./range.js').Range} [range]  what is shown of it
  * @returns {Scale}
  */
-export function timelineScale(timeline, width, height) {
+export function timelineScale(timeline, width, height, range = wholeRange(timeline)) {
   let most = 1;
-  for (let i = 0; i < timeline.length; i++) most = Math.max(most, timeline.live[i], timeline.rss[i]);
+  const [first, end] = pointsIn(timeline.seconds, range);
+  for (let i = first; i < end; i++) most = Math.max(most, timeline.live[i], timeline.rss[i]);
   return {
-    from: timeline.seconds[0],
-    // Never nothing, not even at an instant so late that a nanosecond more is the same number.
-    to: Math.max(timeline.seconds[timeline.length - 1], timeline.seconds[0] * (1 + 1e-12) + 1e-9),
+    ...range,
     top: roundTop(most),
     left: 68,
     right: width - 14,
     y0: height - 22,
     y1: 28,
   };
+}
+
+/**
+ * The points of a range, and one more at each side: lines lead to them.
+ * @param {Float64Array} seconds  ascending
+ * @param {import('./range.js').Range} range
+ * @returns {[number, number]} the first, and the one behind the last
+ */
+export function pointsIn(seconds, { from, to }) {
+  let first = 0;
+  let end = seconds.length;
+  while (first + 1 < end && seconds[first + 1] < from) first += 1;
+  while (end - 2 > first && seconds[end - 2] > to) end -= 1;
+  return [first, end];
+}
+
+/**
+ * The points of a timeline with those among them at which most was live in each part of the course: what was high for a moment
+ * between two samples.
+ * @param {Timeline} timeline
+ * @param {import('./course.js').Course | null} course
+ * @returns {Timeline} RSS there is that of the sample before
+ */
+export function withHighest(timeline, course) {
+  if (course === null || timeline.length === 0) return timeline;
+  const { peakNanos, peakBytes, parts } = course;
+  /** @type {[number, number, number][]} */
+  const points = Array.from(timeline.seconds, (at, i) => [at, timeline.live[i], timeline.rss[i]]);
+  const last = timeline.length - 1;
+  for (let part = 0, i = 0; part < parts; part++) {
+    const at = peakNanos[part] / 1e9;
+    if (at < timeline.seconds[0] || at > timeline.seconds[last]) continue;
+    while (i < last && timeline.seconds[i + 1] <= at) i += 1;
+    points.push([at, peakBytes[part], timeline.rss[i]]);
+  }
+  // Of one time the sample comes last: what was high is over then.
+  const order = Array.from(points, (_, i) => i).sort((a, b) => points[a][0] - points[b][0] || b - a);
+  const column = (/** @type {number} */ c) => Float64Array.from(order, (i) => points[i][c]);
+  return { seconds: column(0), live: column(1), rss: column(2), length: points.length };
 }
 
 /**
@@ -67,6 +107,23 @@ export function timelineTicks(from, to, most) {
 }
 
 /**
+ * Round instants of a scale with the words below them: as many as fit, each told from its neighbours.
+ * @param {Scale} scale
+ * @param {(text: string) => number} widthOf
+ * @returns {{seconds: number, text: string}[]}
+ */
+export function tickWords(scale, widthOf) {
+  const { from, to, left, right } = scale;
+  for (let most = (right - left) / 110; ; most /= 1.5) {
+    const ticks = timelineTicks(from, to, most);
+    const step = ticks.length > 1 ? ticks[1] - ticks[0] : to - from;
+    const words = ticks.map((seconds) => ({ seconds, text: instantWords(seconds, step) }));
+    const widest = words.reduce((width, { text }) => Math.max(width, widthOf(text)), 0);
+    if (words.length < 3 || (step * (right - left)) / (to - from) > widest + 16) return words;
+  }
+}
+
+/**
  * The highest value in each pixel column, as points to draw: a short peak among a million points is seen.
  * @param {Timeline} timeline
  * @param {Float64Array} values
@@ -76,11 +133,12 @@ export function timelineTicks(from, to, most) {
 export function timelineShape(timeline, values, scale) {
   const points = [];
   const perSecond = (scale.right - scale.left) / (scale.to - scale.from);
-  for (let i = 0; i < timeline.length; i++) {
+  const [first, end] = pointsIn(timeline.seconds, scale);
+  for (let i = first; i < end; i++) {
     const x = scale.left + (timeline.seconds[i] - scale.from) * perSecond;
     const y = scale.y0 - ((scale.y0 - scale.y1) * values[i]) / scale.top;
     const last = points[points.length - 1];
-    if (last && i < timeline.length - 1 && x - last.x < 0.5) last.y = Math.min(last.y, y);
+    if (last && i < end - 1 && x - last.x < 0.5) last.y = Math.min(last.y, y);
     else points.push({ x, y });
   }
   return points;
@@ -89,6 +147,8 @@ export function timelineShape(timeline, values, scale) {
 /**
  * @typedef {object} TimePicture
  * @property {Timeline} timeline
+ * @property {import('./range.js').Range} range  what is shown of it
+ * @property {Iterable<number>} steps  nanoseconds: where a window can begin or end, to be seen as ticks; none where they would be too many
  * @property {number | null} peakAt  seconds
  * @property {number[]} marks  seconds
  * @property {number[]} censuses  seconds
@@ -103,16 +163,23 @@ export function timelineShape(timeline, values, scale) {
  * @param {(name: string) => string} style  CSS variable → value
  * @returns {number} the point of the timeline under the mouse, −1: none
  */
-export function drawTimeline(canvas, { timeline, peakAt, marks, censuses, chosen, highest }, pointer, style) {
+export function drawTimeline(canvas, { timeline, range, steps, peakAt, marks, censuses, chosen, highest }, pointer, style) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   const context = prepareCanvas(canvas, width, height);
-  const scale = timelineScale(timeline, width, height);
+  const scale = timelineScale(timeline, width, height, range);
   context.font = `11px ${style('--sans')}`;
   context.lineWidth = 1;
   drawAxes(context, scale, style);
   const perSecond = (scale.right - scale.left) / (scale.to - scale.from);
   const xOf = (/** @type {number} */ s) => Math.min(scale.right, Math.max(scale.left, scale.left + (s - scale.from) * perSecond));
+  // Of what lies before the first sample or behind the last the whole plot shows that it is there.
+  const whole = wholeRange(timeline);
+  const inSight = (/** @type {number} */ s) => (s >= scale.from || scale.from === whole.from) && (s <= scale.to || scale.to === whole.to);
 
+  context.save();
+  context.beginPath();
+  context.rect(scale.left, 0, scale.right - scale.left, height);
+  context.clip();
   const rss = timelineShape(timeline, timeline.rss, scale);
   const live = timelineShape(timeline, timeline.live, scale);
   context.beginPath();
@@ -123,52 +190,66 @@ export function drawTimeline(canvas, { timeline, peakAt, marks, censuses, chosen
   context.fill();
   line(context, live, style('--live'), 1.75, []);
   if (timeline.rss.some((bytes) => bytes > 0)) line(context, rss, style('--rss'), 1.25, [4, 3]);
+  context.restore();
 
-  for (const at of censuses) {
+  for (const at of steps) if (at / 1e9 >= scale.from && at / 1e9 <= scale.to) line(context, [{ x: xOf(at / 1e9), y: scale.y0 }, { x: xOf(at / 1e9), y: scale.y0 + 4 }], style('--faint'), 1, []);
+  for (const at of censuses.filter(inSight)) {
     context.fillStyle = style('--soft');
     context.beginPath();
     context.arc(xOf(at), scale.y0, 3, 0, 7);
     context.fill();
   }
-  for (const at of marks) line(context, [{ x: xOf(at), y: scale.y0 }, { x: xOf(at), y: scale.y1 }], style('--mark'), 1, [2, 2]);
-  if (peakAt !== null) drawPeak(context, xOf(peakAt), scale, style);
-  if (chosen !== null) drawChosen(context, xOf(chosen.from / 1e9), xOf(chosen.to / 1e9), scale, style);
-  if (highest !== null) drawPeak(context, xOf(highest / 1e9), scale, style);
+  for (const at of marks.filter(inSight)) line(context, [{ x: xOf(at), y: scale.y0 }, { x: xOf(at), y: scale.y1 }], style('--mark'), 1, [2, 2]);
+  if (peakAt !== null && inSight(peakAt)) drawPeak(context, xOf(peakAt), scale, style);
+  if (chosen !== null) {
+    const [from, to] = [chosen.from / 1e9, chosen.to / 1e9];
+    drawFaded(context, from < to ? [xOf(from), xOf(to)] : [scale.left, scale.right], scale, style);
+    for (const at of from < to ? [from, to] : [from]) if (inSight(at)) drawHandle(context, xOf(at), scale, style);
+  }
+  if (highest !== null && inSight(highest / 1e9)) drawPeak(context, xOf(highest / 1e9), scale, style);
 
   if (pointer < scale.left || pointer > scale.right) return -1;
   const seconds = scale.from + (pointer - scale.left) / perSecond;
-  let near = 0;
-  for (let i = 1; i < timeline.length; i++) {
-    if (Math.abs(timeline.seconds[i] - seconds) < Math.abs(timeline.seconds[near] - seconds)) near = i;
+  let near = -1;
+  const [first, end] = pointsIn(timeline.seconds, scale);
+  for (let i = first; i < end; i++) {
+    const distance = Math.abs(timeline.seconds[i] - seconds);
+    if (inSight(timeline.seconds[i]) && (near < 0 || distance < Math.abs(timeline.seconds[near] - seconds))) near = i;
   }
+  if (near < 0) return -1;
   const x = xOf(timeline.seconds[near]);
   line(context, [{ x, y: scale.y0 }, { x, y: scale.y1 }], style('--faint'), 1, []);
   return near;
 }
 
 /**
- * An instant as a line, a window as what is between two, with the rest faded.
+ * What is not in a window is faded.
  * @param {CanvasRenderingContext2D} context
- * @param {number} from  x
- * @param {number} to  x
+ * @param {number[]} window  x of both ends
  * @param {Scale} scale
  * @param {(name: string) => string} style
  */
-function drawChosen(context, from, to, scale, style) {
-  if (to > from) {
-    context.globalAlpha = 0.65;
-    context.fillStyle = style('--panel');
-    context.fillRect(scale.left, scale.y1 - 6, from - scale.left, scale.y0 - scale.y1 + 6);
-    context.fillRect(to, scale.y1 - 6, scale.right - to, scale.y0 - scale.y1 + 6);
-    context.globalAlpha = 1;
-  }
-  for (const x of to > from ? [from, to] : [from]) {
-    line(context, [{ x, y: scale.y0 }, { x, y: scale.y1 - 6 }], style('--accent'), 2, []);
-    context.fillStyle = style('--accent');
-    context.beginPath();
-    context.roundRect(x - 4, (scale.y0 + scale.y1) / 2 - 9, 8, 18, 3);
-    context.fill();
-  }
+function drawFaded(context, [from, to], scale, style) {
+  context.globalAlpha = 0.65;
+  context.fillStyle = style('--panel');
+  context.fillRect(scale.left, scale.y1 - 6, from - scale.left, scale.y0 - scale.y1 + 6);
+  context.fillRect(to, scale.y1 - 6, scale.right - to, scale.y0 - scale.y1 + 6);
+  context.globalAlpha = 1;
+}
+
+/**
+ * An instant, or an end of a window, as a line that can be held.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {Scale} scale
+ * @param {(name: string) => string} style
+ */
+function drawHandle(context, x, scale, style) {
+  line(context, [{ x, y: scale.y0 }, { x, y: scale.y1 - 6 }], style('--accent'), 2, []);
+  context.fillStyle = style('--accent');
+  context.beginPath();
+  context.roundRect(x - 4, (scale.y0 + scale.y1) / 2 - 9, 8, 18, 3);
+  context.fill();
 }
 
 /**
@@ -186,10 +267,11 @@ function drawAxes(context, scale, style) {
     context.fillText(part === 0 ? '0' : humanBytes(scale.top * part), scale.left - 8, y);
   }
   context.textBaseline = 'top';
-  for (const seconds of timelineTicks(scale.from, scale.to, (scale.right - scale.left) / 110)) {
+  for (const { seconds, text } of tickWords(scale, (text) => context.measureText(text).width)) {
     const x = scale.left + ((scale.right - scale.left) * (seconds - scale.from)) / (scale.to - scale.from);
-    context.textAlign = x < scale.left + 20 ? 'left' : x > scale.right - 20 ? 'right' : 'center';
-    context.fillText(duration(seconds), x, scale.y0 + 6);
+    const half = context.measureText(text).width / 2;
+    context.textAlign = x < scale.left + half ? 'left' : x > scale.right - half ? 'right' : 'center';
+    context.fillText(text, x, scale.y0 + 6);
   }
 }
 

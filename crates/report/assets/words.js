@@ -122,6 +122,28 @@ export function duration(seconds) {
 }
 
 /**
+ * An instant, in as many digits as are needed to tell it from others so far away: "12.345 s", "2 h 03 min 05.2 s"; as `duration`
+ * where that is exact enough.
+ * @param {number} seconds  since the start
+ * @param {number} step  seconds
+ * @returns {string}
+ */
+export function instantWords(seconds, step) {
+  const short = duration(seconds);
+  const exactTo = seconds < 60 ? 10 ** (Math.floor(Math.log10(seconds || 1)) - 2) : seconds < 3600 ? 1 : 60;
+  if (step >= exactTo || !(step > 0)) return short;
+  // Not more than a nanosecond: nothing is measured by less.
+  const digits = Math.min(9, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+  if (seconds < 1) return `${Number((seconds * 1000).toFixed(Math.max(0, digits - 3)))} ms`;
+  if (seconds < 60) return `${Number(seconds.toFixed(digits))} s`;
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  const rounded = Number(seconds.toFixed(digits));
+  const minutes = Math.floor(rounded / 60);
+  const rest = (rounded - 60 * minutes).toFixed(digits).replace(/^(\d)(\.|$)/, '0$1$2');
+  return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min ${rest} s`;
+}
+
+/**
  * Time of day of an instant, where the reader is: "14:03:07"; "" if it is not known.
  * @param {number} started  seconds since 1970, 0: not known
  * @param {number} seconds  since then
