@@ -203,6 +203,31 @@ check('the table is filtered and grouped, and leads to the graph', async () => {
   assert.ok((await text('details')).startsWith(chosen));
 });
 
+check('the table by who asked: all of it, of the instant and by row', async () => {
+  await open('#view=table');
+  const groups = await page.locator('#group-choice button').allTextContents();
+  assert.deepEqual(groups.filter((group) => !['Threads', 'Processes'].includes(group)), ['Functions', 'Lines', 'Files', 'Packages', 'Allocators']);
+  await page.locator('#group-choice button[data-value="allocator"]').click();
+  assert.equal(await address(), '#view=table&by=allocator');
+  assert.deepEqual(await page.locator('#table-rows th').allTextContents(), ['Allocator', 'Bytes ↓', 'Share', 'Blocks']);
+  const rows = async () => page.locator('#table-rows tbody tr:not(.space)').allInnerTexts();
+  const names = (await rows()).map((row) => row.split('\t')[0]);
+  assert.ok(names.length > 1 && names.includes('malloc') && names.includes('realloc'), names.join());
+  assert.equal(await text('filter-result'), `${names.length} allocators`);
+  const shares = (await rows()).map((row) => Number.parseFloat(row.split('\t')[2].replace('<', '')));
+  assert.ok(Math.abs(shares.reduce((a, b) => a + b) - 100) < 0.1, shares.join());
+  // A group that the page has not is passed over.
+  await open('#view=table&by=process&at=0.05');
+  assert.ok((await page.locator('#group-choice button[aria-checked="true"]').textContent()) === (groups.includes('Processes') ? 'Processes' : 'Functions'));
+  await open('#view=table&by=allocator');
+  await page.locator('#table-rows table').focus();
+  await page.keyboard.press('ArrowDown');
+  assert.match(await text('details'), /^\S+  ·  [\d.]+ \S+ in [\d,]+ blocks$/);
+  await page.keyboard.press('Enter');
+  assert.match(await address(), /^#view=table&allocator=\w+$|^#allocator=\w+&view=table$/);
+  assert.match(await text('total-words'), /^live at the peak, only \S+, /);
+});
+
 check('of many rows only those in sight are in the document, and all can be reached', async () => {
   // The same data with a thousand functions more.
   const whole = readFileSync(file, 'utf8');

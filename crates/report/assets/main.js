@@ -18,6 +18,7 @@ import { ChangesView } from './changes_view.js';
 import { TimeBar } from './timebar.js';
 import { Filters } from './filters.js';
 import { metricKeys } from './selection.js';
+import { hasGroup } from './asked.js';
 import { dayAndTime, temporaryPhrase } from './words.js';
 
 /**
@@ -113,7 +114,8 @@ export class Application {
 
   addressed() {
     const { page } = this.model;
-    return fromAddress(location.hash, this.first, metricKeys(page), Object.keys(this.views));
+    const look = fromAddress(location.hash, this.first, metricKeys(page), Object.keys(this.views));
+    return hasGroup(page, look.group) ? look : { ...look, group: this.first.group };
   }
 
   /** The view that is visible. */

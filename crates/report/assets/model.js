@@ -11,6 +11,7 @@ import { Selection, threadName } from './selection.js';
 import { bytesOverTime, liveAt, pointNanos } from './course.js';
 import { firstLook } from './address.js';
 import { LineTree } from './functions.js';
+import { askerRows, isAsker } from './asked.js';
 import { onlyGrown } from './changes.js';
 import { SMALLER, hiddenFrames, importFrames, mergeRecursion, smallerTogether } from './prune.js';
 import { changeColor, kindColor, packageColor, rootColor, shareColor } from './colors.js';
@@ -533,6 +534,7 @@ export class Model {
    * @returns {import('./rows.js').Row[]}
    */
   tableRows() {
+    if (isAsker(this.look.group)) return askerRows(this);
     const groups = this.lines.groups(this.look.group);
     const found = new Uint8Array(this.frames.length);
     this.matched?.forEach((matched, frame) => { found[groups[frame]] |= matched; });

@@ -1,6 +1,7 @@
 // @ts-check
 // What is displayed as rows of plain values, and those as text: CSV, tab-separated, JSON; and names for files. Pure.
 
+import { askerRecords, isAsker } from './asked.js';
 import { KINDS } from './data.js';
 import { SMALLER } from './prune.js';
 
@@ -87,6 +88,10 @@ export function nodeRecords(model, ids, depths) {
  */
 export function tableRecords(model, rows) {
   const { group } = model.look;
+  if (isAsker(group)) {
+    const { columns, values } = askerRecords(model.page, group);
+    return { columns: [...columns, ...amountColumns(model)], rows: rows.map(({ frame, own }) => [...values(frame), ...amounts(model, own)]) };
+  }
   /** Which of function, file, line, package, kind a row of this group has. @type {Record<string, number[]>} */
   const parts = { function: [0, 1, 3, 4], line: [0, 1, 2, 3, 4], file: [1, 3, 4], package: [3] };
   const names = ['function', 'file', 'line', 'package', 'kind'];

@@ -7,12 +7,13 @@ import { KINDS } from './data.js';
 /**
  * @typedef {import('./model.js').Values} Values
  * @typedef {import('./data.js').Frames} Frames
- * @typedef {{frame: number, own: Values, total: Values, found: boolean}} Row
- *   `frame`: the first of those that the row is about; `found`: by the search
+ * @typedef {{frame: number, own: Values, total: Values, found: boolean, names?: {name: string, where: string}}} Row
+ *   `frame`: the first of those that the row is about; `found`: by the search; `names`: what stands in the first two columns of a row
+ *   that is about no frame, see asked.js
  */
 
 /** What a row can be about. */
-export const GROUPS = /** @type {const} */ (['function', 'line', 'file', 'package']);
+export const GROUPS = /** @type {const} */ (['function', 'line', 'file', 'package', 'thread', 'process', 'allocator']);
 
 /**
  * The columns that rows can be sorted by; numbers are sorted with the largest first, names from A on.
@@ -31,7 +32,8 @@ export const SORTS = ['name', 'where', 'own', 'own-share', 'own-change', 'own-co
 export function filterRows(rows, text, frames, group) {
   const matches = matcher(text);
   if (!matches) return rows;
-  return rows.filter(({ frame }) => {
+  return rows.filter(({ frame, names }) => {
+    if (names) return matches(names.name) || matches(names.where);
     if (matches(frames.package[frame])) return true;
     if (group === 'package') return false;
     if (matches(group === 'line' ? `${frames.file[frame]}:${frames.line[frame]}` : frames.file[frame])) return true;
@@ -50,7 +52,7 @@ export function sortRows(rows, sort, model) {
   const [key, turned] = sort.split('.');
   const way = turned ? -1 : 1;
   if (key === 'name' || key === 'where') {
-    const words = rows.map(({ frame }) => (look.group === 'package' ? (key === 'name' ? frames.package[frame] : KINDS[frames.kind[frame]])
+    const words = rows.map(({ frame, names }) => (names ? names[key] : look.group === 'package' ? (key === 'name' ? frames.package[frame] : KINDS[frames.kind[frame]])
       : look.group === 'file' ? (key === 'name' ? frames.file[frame] : frames.package[frame])
       : key === 'name' ? frames.name[frame] : frames.file[frame]));
     const line = (/** @type {number} */ i) => (look.group === 'line' && key === 'where' ? frames.line[rows[i].frame] : 0);

@@ -1,10 +1,12 @@
 // @ts-check
-// The table: one row per function, line, file or package, with what each asked for itself and with all it called.
+// The table: one row per function, line, file or package, with what each asked for itself and with all it called; or one per
+// thread, process or function that allocates.
 
 import { Grid, numberCell, shareCell } from './grid.js';
 import { counted, exact, fileAndLine, humanBytes, percent, signed } from './words.js';
 import { KINDS } from './data.js';
 import { choice, element, part } from './panels.js';
+import { hasGroup, isAsker, onlyAsker } from './asked.js';
 import { GROUPS, filterRows, sortRows } from './rows.js';
 import { tableRecords } from './records.js';
 import { pathOf } from './views.js';
@@ -43,8 +45,9 @@ export class TableView {
       event.preventDefault();
       event.stopPropagation();
     });
-    const names = { function: 'Functions', line: 'Lines', file: 'Files', package: 'Packages' };
-    this.mark = choice(part('group-choice'), GROUPS.map((value) => ({ value, text: names[value] })), (group) => this.app.go({ group }));
+    const names = { function: 'Functions', line: 'Lines', file: 'Files', package: 'Packages', thread: 'Threads', process: 'Processes', allocator: 'Allocators' };
+    const groups = GROUPS.filter((group) => hasGroup(this.model.page, group));
+    this.mark = choice(part('group-choice'), groups.map((value) => ({ value, text: names[value] })), (group) => this.app.go({ group }));
   }
 
   get model() {
@@ -66,7 +69,7 @@ export class TableView {
     }
     this.filterBox.setAttribute('aria-invalid', String(wrong !== ''));
     const few = this.rows.length < all.length ? `${exact(this.rows.length)} of ` : '';
-    part('filter-result').textContent = wrong || few + counted(all.length, look.group);
+    part('filter-result').textContent = wrong || few + (look.group === 'process' && all.length !== 1 ? `${exact(all.length)} processes` : counted(all.length, look.group));
     part('table-empty').hidden = this.rows.length > 0;
     this.grid.show(this.columns(), this.rows.length);
     if (this.app.selected > 0) this.toSelected();
@@ -75,6 +78,7 @@ export class TableView {
   /** Makes the row of the selected frame the active one, if there is one. */
   toSelected() {
     const { lines, look } = this.model;
+    if (isAsker(look.group)) return;
     const group = lines.groups(look.group);
     const frame = this.model.view.frame[this.app.selected];
     this.grid.activate(frame < 0 ? -1 : this.rows.findIndex((row) => row.frame === group[frame]), true);
@@ -108,23 +112,31 @@ export class TableView {
   columns() {
     const { model } = this;
     const [sorted, way] = model.look.sort.split('.');
+    // Who asks has nothing but what it asked for.
+    const alone = isAsker(model.look.group);
+    const shown = alone ? sorted.replace('total', 'own') : sorted;
     const counts = model.noun === 'block' ? 'Blocks' : 'Allocations';
     const second = model.difference ? 'change' : 'share';
-    const names = { function: 'Function', line: 'Function', file: 'File', package: 'Package' };
+    const { group } = model.look;
+    const names = /** @type {Record<string, string>} */ ({ line: 'Function' })[group] ?? group[0].toUpperCase() + group.slice(1);
+    const wheres = /** @type {Record<string, string>} */ ({ package: 'Whose code', file: 'Package', thread: 'Process', process: 'Command' });
     const column = (/** @type {string} */ key, /** @type {string} */ text, className = '', title = '') => {
       const usual = ['name', 'where'].includes(key) ? 'ascending' : 'descending';
       const other = usual === 'ascending' ? 'descending' : 'ascending';
-      const sort = /** @type {'ascending' | 'descending' | null} */ (sorted !== key ? null : way === 'turned' ? other : usual);
+      const sort = /** @type {'ascending' | 'descending' | null} */ (shown !== key ? null : way === 'turned' ? other : usual);
       return { key, text, className, title, sort };
     };
-    const itself = 'What it asked for itself';
+    const itself = alone ? 'What it asked for' : 'What it asked for itself';
     const all = 'What it and all it called asked for';
-    return [
-      column('name', names[/** @type {'file'} */ (model.look.group)]),
-      column('where', model.look.group === 'package' ? 'Whose code' : model.look.group === 'file' ? 'Package' : 'Where', 'where'),
-      column('own', 'Itself', 'number', itself),
+    const columns = [
+      column('name', names),
+      ...(group === 'allocator' ? [] : [column('where', wheres[group] ?? 'Where', 'where')]),
+      column('own', alone ? 'Bytes' : 'Itself', 'number', itself),
       column(`own-${second}`, model.difference ? 'Change' : 'Share', `number ${second}`, itself),
       column('own-counts', counts, 'number counts', itself),
+    ];
+    return alone ? columns : [
+      ...columns,
       column('total', 'With callees', 'number all', all),
       column(`total-${second}`, model.difference ? 'Change' : 'Share', `number ${second}`, all),
       column('total-counts', counts, 'number counts', all),
@@ -139,8 +151,8 @@ export class TableView {
   /** @param {number} at @returns {HTMLElement} */
   row(at) {
     const { model } = this;
-    const { frame, own, total, found } = this.rows[at];
-    const { name, where } = rowNames(model, frame);
+    const { own, total, found } = this.rows[at];
+    const { name, where } = rowNames(model, this.rows[at]);
     const row = element('tr', undefined, found ? 'found' : undefined);
     const first = element('td', name, 'name');
     first.title = name;
@@ -148,7 +160,10 @@ export class TableView {
     // The end of a path tells the most; an isolate keeps its "/" at its place.
     file.append(element('bdi', where));
     file.title = where;
-    row.append(first, file, ...this.cells(own), ...this.cells(total));
+    const { group } = model.look;
+    // Of a command the beginning tells the most.
+    if (isAsker(group)) file.style.direction = 'ltr';
+    row.append(...(group === 'allocator' ? [first] : [first, file]), ...this.cells(own), ...(isAsker(group) ? [] : this.cells(total)));
     return row;
   }
 
@@ -169,20 +184,29 @@ export class TableView {
 
   /** @param {TableRow} row */
   select(row) {
-    if (!['function', 'line'].includes(this.model.look.group)) return;
+    const { group } = this.model.look;
+    if (group === 'file' || group === 'package') return;
+    const { name, where } = rowNames(this.model, row);
+    const words = (/** @type {import('./model.js').Values} */ values) => `${humanBytes(values.bytes)} in ${counted(values.counts, this.model.noun)}`;
+    if (isAsker(group)) {
+      this.app.tell([name, where, words(row.own)].filter(Boolean).join('  ·  '));
+      return;
+    }
     this.app.selected = this.model.lines.widestOf(row.frame);
     this.app.side.about(row.frame);
-    const { name, where } = rowNames(this.model, row.frame);
-    const words = (/** @type {import('./model.js').Values} */ values) => `${humanBytes(values.bytes)} in ${counted(values.counts, this.model.noun)}`;
     this.app.tell([name, where, `Itself: ${words(row.own)}`, `With callees: ${words(row.total)}`].filter(Boolean).join('  ·  '));
   }
 
-  /** To the widest place of a function in the graph, or to the functions of a file or a package. @param {TableRow} row */
+  /** To the widest place of a function in the graph, or to the functions of a file, a package, a thread and so on. @param {TableRow} row */
   enter(row) {
     const { model } = this;
     const { group } = model.look;
     if (group === 'file' || group === 'package') {
-      this.app.go({ group: 'function', filter: rowNames(model, row.frame).name });
+      this.app.go({ group: 'function', filter: rowNames(model, row).name });
+      return;
+    }
+    if (isAsker(group)) {
+      if (row.frame >= 0) this.app.go({ group: 'function', filter: '', ...onlyAsker(model.page, group, row.frame) });
       return;
     }
     const id = model.lines.widestOf(row.frame);
@@ -193,10 +217,11 @@ export class TableView {
 /**
  * What stands in the first two columns.
  * @param {import('./model.js').Model} model
- * @param {number} frame
+ * @param {TableRow} row
  */
-export function rowNames(model, frame) {
+function rowNames(model, { frame, names }) {
   const { frames, look } = model;
+  if (names) return names;
   if (look.group === 'package') return { name: frames.package[frame], where: KINDS[frames.kind[frame]] };
   if (look.group === 'file') return { name: frames.file[frame] || '(unknown file)', where: frames.package[frame] };
   return { name: frames.name[frame], where: fileAndLine(frames.file[frame], look.group === 'line' ? frames.line[frame] : 0) };

@@ -43,6 +43,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("range.js", include_str!("../../assets/range.js")),
     ("timeline.js", include_str!("../../assets/timeline.js")),
     ("selection.js", include_str!("../../assets/selection.js")),
+    ("asked.js", include_str!("../../assets/asked.js")),
     ("functions.js", include_str!("../../assets/functions.js")),
     ("outline.js", include_str!("../../assets/outline.js")),
     ("model.js", include_str!("../../assets/model.js")),
