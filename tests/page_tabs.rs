@@ -70,12 +70,34 @@ fn same_leaks(page: &Value, report: &Value) {
     }
 }
 
+/// What came in all parts of the course at the nodes of a site is what the site left.
+fn came_in_parts(page: &Value) {
+    let numbers = |list: &Value| -> Vec<u64> { list.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect() };
+    let leaked = &page["course"]["leaked"];
+    let node_of = numbers(&page["cells"]["node"]);
+    let mut left = std::collections::HashMap::<u64, (u64, u64)>::new();
+    for ((cell, bytes), count) in
+        numbers(&leaked["cell"]).into_iter().zip(numbers(&leaked["bytes"])).zip(numbers(&leaked["counts"]))
+    {
+        let sum = left.entry(node_of[cell as usize]).or_default();
+        *sum = (sum.0 + bytes, sum.1 + count);
+    }
+    let sites = &page["leaks"]["sites"];
+    let (bytes, blocks, stacks) = (numbers(&sites["bytes"]), numbers(&sites["blocks"]), numbers(&sites["stack_count"]));
+    for (site, nodes) in sites["nodes"].as_array().unwrap().iter().map(numbers).enumerate() {
+        assert!(nodes.is_sorted_by(|a, b| a < b));
+        let sums = nodes.iter().map(|node| left[node]).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        assert_eq!((sums, nodes.len() as u64), ((bytes[site], blocks[site]), stacks[site]), "site {site}");
+    }
+}
+
 #[test]
 fn the_page_says_of_leaks_what_leaks_says() {
     let run = Traced::python("../leaks/leak_dict.py", newest_python()).args(["60"]).record();
     let report = run.heaptide("leaks --all --limit 0 --json run.bin").exits(0).json();
     let whole = page(&run, "flamegraph");
     same_leaks(&whole, &report);
+    came_in_parts(&whole);
     assert_eq!(whole["leaks"]["judged"]["newest"], report["judged"]["newest"]);
     assert_eq!(whole["leaks"]["judged"]["step_ns"], report["judged"]["step_ns"]);
     assert_eq!(whole["leaks"]["judged"]["from_ns"], 0);

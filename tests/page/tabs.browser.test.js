@@ -148,6 +148,29 @@ check('leaks', 'what is listed can be saved', async () => {
   assert.equal(rest.length, (await openers('leaks').count()) - 1);
 });
 
+check('leaks', 'of a window what came in it and was left', async () => {
+  await open('leaks');
+  const whole = (await saved())[0];
+  const end = Number(await page.locator('#timeline-canvas').getAttribute('aria-valuemax'));
+  const halves = [];
+  for (const [from, to] of [[0, end / 2], [end / 2, end]]) {
+    await page.goto('about:blank');
+    await open('leaks', `#from=${from}&to=${to}`);
+    assert.match(await text('total-words'), /^live at the end, of what came from [\d.]+ m?s to [\d.]+ m?s, [\d,]+ blocks$/);
+    assert.match(await page.locator('#leaks .list-tools p').first().textContent(), /^Listed is what came from [\d.]+ m?s to [\d.]+ m?s and was live at the end\. Verdicts/);
+    halves.push((await saved()).find(({ function: name }) => name === 'respond'));
+  }
+  const [first, second] = halves;
+  assert.ok(first.blocks > 20 && second.blocks > 20, `${first.blocks} ${second.blocks}`);
+  assert.deepEqual([first.blocks + second.blocks, first.bytes + second.bytes], [whole.blocks, whole.bytes]);
+  assert.deepEqual([first.blocks_in_all, second.bytes_in_all, second.verdict], [whole.blocks, whole.bytes, 'grows']);
+  assert.ok((await page.locator('#leaks thead').innerText()).includes('In all'));
+  await openers('leaks').first().click();
+  assert.match(await page.locator('#leaks tr.opened:not([hidden]) .detail').innerText(), /Left\s+[\d.]+ KiB \([\d,]+ bytes\) in \d+ blocks, of what came from [^]*In all\s+[\d.]+ [KM]iB/);
+  await page.locator('#whole').click();
+  assert.deepEqual((await saved())[0], whole);
+});
+
 check('leaks', 'keys and addresses lead to the leaks and away', async () => {
   await open('leaks', '#view=calls');
   assert.equal(await view(), 'calls');

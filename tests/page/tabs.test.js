@@ -39,6 +39,7 @@ const LEAKS = {
     garbage_blocks: [0, 0, 0], highest: [9000, 5500, 40],
     curve: [{ at: [0], bytes: [9000] }, { at: [2, 5, 9], bytes: [1000, 3000, 5000] }, { at: [4], bytes: [40] }],
     stacks: [[[2, 9000, 3]], [[2, 4000, 4], [1, 1000, 1]], [[0, 40, 1]]], stack_count: [1, 7, 1],
+    nodes: [[2], [1, 2], [0]],
   },
 };
 const read = (change = () => {}) => {

@@ -25,6 +25,8 @@ export const VERDICTS = ['never_freed', 'grows', 'garbage', 'recent', 'saw_tooth
  * @property {Curve} curve
  * @property {SiteStack[]} stacks  the largest ones
  * @property {number} stackCount  of all
+ * @property {number[]} nodes  the innermost ones of all its stacks, ascending
+ * @property {{bytes: number, blocks: number}} [all]  what it left in all, if the rest is of a part of the run, see leaks_part.js
  * @typedef {{newest: number, from: number, step: number, parts: number}} Judging  `from`, `step` in seconds
  * @typedef {{headline: string, judged: Judging | null, origins: {name: string, bytes: number, blocks: number}[],
  *   suppressed: {pattern: string, builtin: boolean, bytes: number, blocks: number}[],
@@ -97,10 +99,15 @@ function readSites(raw, nodeCount, originCount, parts) {
       check(Number.isInteger(innermost) && innermost < nodeCount, `there is no node ${innermost}`);
       return { node: innermost, bytes: held, blocks: count };
     }));
+  const nodes = array(raw.nodes, 'leaks.sites.nodes', length).map((list) => {
+    const all = quantities(list, 'leaks.sites.nodes[]', undefined, nodeCount);
+    check(all.every((at) => Number.isInteger(at)), 'a site has half a node');
+    return all;
+  });
   return node.map((of, index) => ({
     index, node: of, origin: origin[index], bytes: bytes[index], blocks: blocks[index], verdict: verdict[index],
     score: score[index], rate: rate[index], perEvents: perEvents[index], garbageBytes: garbageBytes[index],
     garbageBlocks: garbageBlocks[index], highest: highest[index], curve: curve[index], stacks: stacks[index],
-    stackCount: stackCount[index],
+    stackCount: stackCount[index], nodes: nodes[index],
   }));
 }

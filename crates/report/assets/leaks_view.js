@@ -4,6 +4,7 @@
 import { fromListAddress, toListAddress } from './choices.js';
 import { ORIGIN_WORDS, VERDICT_WORDS, chosenSites, denseCurve, firstLeaksChoice, isLeak, leftOutSentences } from './leaks.js';
 import { leakRate, pathOfNode, searchFor, siteOnStack, verdictCounts, zoomTo } from './leaks.js';
+import { leaksPart, partSentences } from './leaks_part.js';
 import { frameList, pairList, selectBox, showList } from './lists.js';
 import { element, part, showTooltip } from './panels.js';
 import { axesPicture, curvePicture, stepPoints } from './plot.js';
@@ -29,7 +30,12 @@ export class LeaksView {
    */
   constructor(app, leaks) {
     this.app = app;
-    this.leaks = leaks;
+    /** Of the whole run. */
+    this.whole = leaks;
+    /** Those of the chosen part of it, if there is one. @type {import('./leaks_part.js').LeaksPart | null} */
+    this.part = null;
+    /** What was chosen when that was made. @type {import('./selection.js').Selection | null} */
+    this.partOf = null;
     this.hint = 'A name opens its row: how it went over time, and who asked for it.';
     this.place = part('leaks');
     this.first = firstLeaksChoice(leaks);
@@ -41,8 +47,26 @@ export class LeaksView {
     this.place.append(this.tools, this.list);
   }
 
+  /** What is listed: of the whole run, or of the chosen part of it. */
+  get leaks() {
+    return this.part?.leaks ?? this.whole;
+  }
+
+  /** Before anything is shown. */
+  look() {
+    const { model } = this.app;
+    if (this.partOf !== model.chosen) this.part = leaksPart(model, this.whole);
+    this.partOf = model.chosen;
+    this.chosen = fromListAddress(model.look.list, this.first);
+  }
+
   /** What stands at the top of the page. */
   headline() {
+    this.look();
+    if (this.part) {
+      const { total, words } = this.part;
+      return { number: humanBytes(total.bytes), words: `live at the end, of what came ${words}, ${counted(total.blocks, 'block')}` };
+    }
     const [words, figures = ''] = this.leaks.headline.split(/: (?=[^:]*$)/);
     const [number, ...rest] = figures.split(' in ');
     return { number, words: [words, ...rest].join(', ') };
@@ -71,30 +95,31 @@ export class LeaksView {
       const frame = this.frameOf(site);
       return [
         frames.name[frame], frames.file[frame], frames.line[frame], this.leaks.origins[site.origin].name, site.bytes, site.blocks, site.verdict,
-        site.score, site.rate, site.perEvents, site.garbageBytes, site.garbageBlocks, site.highest,
+        site.score, site.rate, site.perEvents, site.garbageBytes, site.garbageBlocks, site.highest, ...(site.all ? [site.all.bytes, site.all.blocks] : []),
       ];
     });
     const columns = [
       'function', 'file', 'line', 'origin', 'bytes', 'blocks', 'verdict', 'score', 'bytes_per_second', 'bytes_per_1000_events', 'garbage_bytes',
-      'garbage_blocks', 'highest_bytes',
+      'garbage_blocks', 'highest_bytes', ...(this.part ? ['bytes_in_all', 'blocks_in_all'] : []),
     ];
     return { columns, rows };
   }
 
   /** After the model has changed. */
   show() {
-    this.chosen = fromListAddress(this.app.model.look.list, this.first);
+    this.look();
     const { leaks, chosen } = this;
     this.showTools();
     const judged = leaks.judged !== null;
     const rows = this.sites();
     /** @type {import('./lists.js').Column<Site>[]} */
     const columns = [
-      { title: 'Bytes', sort: 'bytes', number: true, hint: 'What is left', cell: (site) => humanBytes(site.bytes) },
+      { title: 'Bytes', sort: 'bytes', number: true, hint: this.part ? `What is left of what came ${this.part.words}` : 'What is left', cell: (site) => humanBytes(site.bytes) },
       { title: 'Blocks', sort: 'blocks', number: true, cell: (site) => exact(site.blocks) },
       ...(judged ? this.judgedColumns() : []),
       { title: 'Site', hint: 'The innermost frame of the program’s own', cell: () => '' },
     ];
+    if (this.part) columns.splice(2, 0, { title: 'In all', number: true, hint: 'What the site left in the whole run', cell: ({ bytes, all }) => humanBytes(all?.bytes ?? bytes) });
     if (judged) columns.unshift({ title: 'Verdict', sort: 'verdict', cell: (site) => this.verdict(site.verdict) });
     const { frames } = this.app.model;
     showList(this.list, {
@@ -111,7 +136,7 @@ export class LeaksView {
       opened: this.opened,
       detail: (site) => this.detail(site),
       most: LEAK_ROWS,
-      none: leaks.sites.length === 0 ? 'Nothing was left.' : 'No site is of this kind.',
+      none: leaks.sites.length === 0 ? (this.part ? 'Nothing of it was left.' : 'Nothing was left.') : 'No site is of this kind.',
     });
   }
 
@@ -148,7 +173,7 @@ export class LeaksView {
         ...counts.filter(({ verdict }) => verdict).map(({ verdict, count }) => ({ value: verdict, text: `${VERDICT_WORDS[verdict][0]} (${exact(count)})` })),
       ], chosen.verdict, (verdict) => this.choose({ verdict })));
     }
-    this.tools.replaceChildren(...parts, ...leftOutSentences(leaks).map((sentence) => element('p', sentence)));
+    this.tools.replaceChildren(...parts, ...(this.part ? partSentences(this.part) : leftOutSentences(leaks)).map((sentence) => element('p', sentence)));
     for (const again of this.tools.querySelectorAll('select')) if (again.dataset.focus === held) again.focus();
   }
 
@@ -207,7 +232,8 @@ export class LeaksView {
       box.append(element('p', VERDICT_WORDS[site.verdict][1]), this.plot(site, judged));
     }
     /** @type {[string, string][]} */
-    const pairs = [['Left', `${humanBytes(site.bytes)} (${exact(site.bytes)} bytes) in ${counted(site.blocks, 'block')}`], ['Left by', ORIGIN_WORDS[origin] ?? origin]];
+    const pairs = [['Left', leftWords(site)], ['Left by', ORIGIN_WORDS[origin] ?? origin]];
+    if (site.all && this.part) pairs.splice(0, 1, ['Left', `${leftWords(site)}, of what came ${this.part.words}`], ['In all', leftWords(site.all)]);
     if (judged) {
       pairs.push(['Highest', `${humanBytes(site.highest)} (${exact(site.highest)} bytes) at once`]);
       if (leakRate(site) > 0) pairs.push(['Grew by', `${humanBytes(Math.round(site.rate))} a second, ${humanBytes(Math.round(site.perEvents))} for each 1,000 events`]);
@@ -272,4 +298,9 @@ export class LeaksView {
     const metric = model.page.metrics.some(({ key }) => key === 'leaked') ? 'leaked' : model.look.metric;
     app.go({ ...ALL, view: 'calls', metric, unit: 'bytes', search: searchFor(name[frame], file[frame], line[frame]), zoom: zoomTo(model.tree, at) });
   }
+}
+
+/** @param {{bytes: number, blocks: number}} left */
+function leftWords({ bytes, blocks }) {
+  return `${humanBytes(bytes)} (${exact(bytes)} bytes) in ${counted(blocks, 'block')}`;
 }

@@ -68,6 +68,11 @@ export class Selection {
     return windowPhrase(metric.key, windowWords(page, span), highest) + of;
   }
 
+  /** From when to when, of a window; "at any time" without. */
+  windowWords() {
+    return this.span !== null && 'from' in this.span ? windowWords(this.page, this.span) : 'at any time';
+  }
+
   /** Whose allocations are meant, to be put behind; "" for all. */
   filterWords() {
     const { page, filter } = this;

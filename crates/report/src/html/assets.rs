@@ -62,6 +62,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("plot.js", include_str!("../../assets/plot.js")),
     ("lists.js", include_str!("../../assets/lists.js")),
     ("leaks.js", include_str!("../../assets/leaks.js")),
+    ("leaks_part.js", include_str!("../../assets/leaks_part.js")),
     ("leaks_view.js", include_str!("../../assets/leaks_view.js")),
     ("types.js", include_str!("../../assets/types.js")),
     ("types_view.js", include_str!("../../assets/types_view.js")),

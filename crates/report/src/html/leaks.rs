@@ -67,6 +67,8 @@ pub struct SiteColumns {
     pub stacks: Vec<Vec<SiteStack>>,
     /// How many stacks it has.
     pub stack_count: Vec<u64>,
+    /// The innermost nodes of all its stacks, ascending: what of it came when is known by node.
+    pub nodes: Vec<Vec<u32>>,
 }
 
 /// A stack of a site: its innermost node in the page's call tree, the bytes and the blocks that it left.
@@ -121,12 +123,14 @@ impl LeaksSection {
             sites.curve.len(),
             sites.stacks.len(),
             sites.stack_count.len(),
+            sites.nodes.len(),
         ];
         if lengths.iter().any(|length| *length != count) {
             return Err("the sites of the leaks have not one value each".to_owned());
         }
         let stacks = sites.stacks.iter().flatten().map(|stack| stack.0);
-        if sites.node.iter().copied().chain(stacks).any(|node| node as usize >= nodes) {
+        let all = sites.nodes.iter().flatten().copied();
+        if sites.node.iter().copied().chain(stacks).chain(all).any(|node| node as usize >= nodes) {
             return Err("a site of the leaks has no node".to_owned());
         }
         if sites.origin.iter().any(|origin| *origin >= self.origins.len()) {

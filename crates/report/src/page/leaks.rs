@@ -27,10 +27,12 @@ pub fn leaks_section(
         Span::Whole | Span::At(_) => 0,
     };
     let mut sites = SiteColumns::default();
-    for (leak, (stacks, count)) in shown.iter().zip(stacks_of(profile, leaks, shown)) {
+    for (leak, (stacks, mut nodes)) in shown.iter().zip(stacks_of(profile, leaks, shown)) {
         push(&mut sites, leak);
         sites.stacks.push(stacks);
-        sites.stack_count.push(count);
+        sites.stack_count.push(nodes.len() as u64);
+        nodes.sort_unstable();
+        sites.nodes.push(nodes);
     }
     let origin = |origin: Origin| {
         let amount = leaks.of_origin(origin);
@@ -68,22 +70,22 @@ fn push(sites: &mut SiteColumns, leak: &Leak) {
     sites.curve.push(judged.map(|judged| Curve::of(&judged.curve)).unwrap_or_default());
 }
 
-/// For each of these sites its largest stacks, and how many it has.
-fn stacks_of(profile: &Profile, leaks: &Leaks, sites: &[Leak]) -> Vec<(Vec<SiteStack>, u64)> {
+/// For each of these sites its largest stacks, and the innermost nodes of all.
+fn stacks_of(profile: &Profile, leaks: &Leaks, sites: &[Leak]) -> Vec<(Vec<SiteStack>, Vec<u32>)> {
     let nodes = profile.tree.nodes();
     let places: HashMap<(u32, Origin), usize> =
         sites.iter().zip(0..).map(|(site, place)| ((nodes[site.node.index()].frame, site.origin), place)).collect();
     let all_sites = profile.sites();
-    let mut found = vec![(Vec::new(), 0); sites.len()];
+    let mut found = vec![(Vec::new(), Vec::new()); sites.len()];
     // The largest first.
     for stack in &leaks.stacks {
         let site = all_sites[stack.node.index()];
         let Some(place) = places.get(&(nodes[site.index()].frame, stack.origin)) else { continue };
-        let (stacks, count) = &mut found[*place];
+        let (stacks, nodes) = &mut found[*place];
         if stacks.len() < MOST_STACKS {
             stacks.push((stack.node.0, stack.amount.bytes, stack.amount.count));
         }
-        *count += 1;
+        nodes.push(stack.node.0);
     }
     found
 }
