@@ -95,7 +95,7 @@ test('instants are told from their neighbours', () => {
   assert.deepEqual([12.345, 12.3456].map((at) => instantWords(at, 0.001)), ['12.345 s', '12.346 s']);
   assert.deepEqual([100.001, 119.9996].map((at) => instantWords(at, 0.001)), ['1 min 40.001 s', '2 min 00.000 s']);
   assert.deepEqual([instantWords(7385, 5), instantWords(7385.25, 0.05)], ['2 h 03 min 05 s', '2 h 03 min 05.25 s']);
-  assert.equal(instantWords(3, 0), '3 s');
+  assert.deepEqual([instantWords(3, 0), instantWords(0, 0.001)], ['3 s', '0 s']);
   assert.equal(instantWords(3.1234567891234, 1e-12), '3.123456789 s');
 });
 

@@ -216,6 +216,40 @@ check('types', 'any two censuses are compared, and types are found by name', asy
   assert.notEqual(await page.locator('#types select').nth(2).inputValue(), '');
 });
 
+check('types', 'an instant and a window mean their own censuses, said in words', async () => {
+  await open('types', '#view=types');
+  const chosen = () => page.locator('#types select').evaluateAll((boxes) => boxes.slice(0, 2).map((box) => Number(box.value)));
+  const words = () => page.locator('#types .list-tools p').first().textContent();
+  const taken = (await page.locator('#types select').first().locator('option').allTextContents()).map((option) => Number(/: ([\d.]+) (m?)s/.exec(option)[1]) / (/ ms /.test(option) ? 1000 : 1));
+  const last = taken.length - 1;
+  assert.deepEqual(await chosen(), [0, last]);
+  const whole = await text('total');
+  // Between the second and the third.
+  const between = (taken[1] + taken[2]) / 2;
+  const goes = async (change) => {
+    await page.goto('about:blank');
+    await open('types', `#view=types&${change}`);
+  };
+  await goes(`at=${between}`);
+  assert.deepEqual(await chosen(), [0, 1]);
+  assert.match(await words(), /^Shown is the last census there was at [\d.]+ m?s: 2, after [\d.]+ m?s, compared with the first, after [\d.]+ m?s\.$/);
+  assert.match(await text('total-words'), /Python objects, [\d.]+ m?s after the start$/);
+  assert.notEqual(await text('total'), whole);
+  const end = Number(await page.locator('#timeline-canvas').getAttribute('aria-valuemax'));
+  await goes(`from=${between}&to=${end}`);
+  assert.deepEqual(await chosen(), [2, last]);
+  assert.match(await words(), /^Compared are the first and the last census from [\d.]+ m?s to [\d.]+ m?s: 3, after /);
+  // By hand: no longer those of the window. The other one stays.
+  await page.locator('#types select').first().selectOption('0');
+  assert.deepEqual(await chosen(), [0, last]);
+  assert.equal(await address(), '#view=types');
+  await page.goBack();
+  await page.waitForFunction(() => window.location.hash.includes('from='));
+  assert.deepEqual(await chosen(), [2, last]);
+  await page.locator('#whole').click();
+  assert.deepEqual([await chosen(), await text('total')], [[0, last], whole]);
+});
+
 check('types', 'the types that are listed can be saved', async () => {
   await open('types', '#view=types&search=Item');
   assert.deepEqual((await saved()).map(({ type, objects, objects_before: before, steady }) => [type, objects, before % 1_000, steady]), [['__main__.Item', 5_000, 0, 1]]);

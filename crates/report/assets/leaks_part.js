@@ -42,7 +42,7 @@ export function leaksPart(model, leaks) {
   const listed = sumOf(sites);
   const origins = leaks.origins.map(({ name }, origin) => ({ name, ...sumOf(sites.filter((site) => site.origin === origin)) }));
   return {
-    words: `${chosen.windowWords()}${chosen.filterWords()}`,
+    words: `${window === null ? 'at any time' : chosen.spanWords()}${chosen.filterWords()}`,
     total,
     unlisted: { bytes: total.bytes - listed.bytes, blocks: total.blocks - listed.blocks },
     leaks: { ...leaks, sites, origins },

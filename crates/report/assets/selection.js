@@ -68,9 +68,11 @@ export class Selection {
     return windowPhrase(metric.key, windowWords(page, span), highest) + of;
   }
 
-  /** From when to when, of a window; "at any time" without. */
-  windowWords() {
-    return this.span !== null && 'from' in this.span ? windowWords(this.page, this.span) : 'at any time';
+  /** Which instant or window is chosen: "at 1.2 s", "from 1.2 s to 3.4 s"; "at any time" without. */
+  spanWords() {
+    const { page, span } = this;
+    if (span === null) return 'at any time';
+    return 'point' in span ? `at ${pointWords(page, span.point)}` : windowWords(page, span);
   }
 
   /** Whose allocations are meant, to be put behind; "" for all. */

@@ -2,6 +2,7 @@
 // Python objects by type as rows to show: between which censuses, in which order. Pure.
 
 import { fromListAddress, orderNamed } from './choices.js';
+import { duration } from './words.js';
 
 /**
  * @typedef {import('./data_types.js').TypeRow} TypeRow
@@ -34,6 +35,28 @@ export function addressedTypes(text, processes) {
   const chosen = fromListAddress(text, first);
   const within = (/** @type {number} */ census) => Math.min(census, processes[first.process].censuses.length - 1);
   return { ...chosen, process: first.process, from: within(chosen.from), to: within(chosen.to) };
+}
+
+/**
+ * The censuses that a chosen instant or window means.
+ * @param {import('./data_types.js').Census[]} censuses  at least one, ascending
+ * @param {number} from  seconds
+ * @param {number} to  the same: an instant; its census is the last one not after it
+ * @param {string} words  "at 1.2 s", "from 1.2 s to 3.4 s"
+ * @returns {{from: number, to: number, sentence: string}} places of the census to compare with and of the one that is shown
+ */
+export function censusesWithin(censuses, from, to, words) {
+  const named = (/** @type {number} */ census) => `${census + 1}, after ${duration(censuses[census].seconds)}`;
+  const until = censuses.findLastIndex(({ seconds }) => seconds <= to);
+  const first = censuses.findIndex(({ seconds }) => seconds >= from);
+  if (from === to) {
+    if (until < 0) return { from: 0, to: 0, sentence: `There was no census yet ${words}; shown is the first: ${named(0)}.` };
+    return { from: 0, to: until, sentence: `Shown is the last census there was ${words}: ${named(until)}${until > 0 ? `, compared with the first, after ${duration(censuses[0].seconds)}` : ''}.` };
+  }
+  if (first >= 0 && first < until) return { from: first, to: until, sentence: `Compared are the first and the last census ${words}: ${named(first)}, and ${named(until)}.` };
+  if (first >= 0 && first === until) return { from: first, to: first, sentence: `There was one census ${words}: ${named(first)}; growth needs two.` };
+  const near = Math.max(until, 0);
+  return { from: near, to: near, sentence: `There was no census ${words}; shown is the ${until < 0 ? 'next' : 'last before it'}: ${named(near)}.` };
 }
 
 /**

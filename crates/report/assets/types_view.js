@@ -3,7 +3,8 @@
 
 import { matcher } from './calls.js';
 import { toListAddress } from './choices.js';
-import { addressedTypes, bytesGrown, firstTypesChoice, numbersAt, objectsGrown, typeChanges } from './types.js';
+import { pointNanos } from './course.js';
+import { addressedTypes, bytesGrown, censusesWithin, firstTypesChoice, numbersAt, objectsGrown, typeChanges } from './types.js';
 import { frameList, pairList, selectBox, showList } from './lists.js';
 import { element, part } from './panels.js';
 import { axesPicture, curvePicture, instantPoints } from './plot.js';
@@ -31,7 +32,13 @@ export class TypesView {
     this.processes = processes;
     this.hint = 'A name opens its row: who holds what is new of the type, and where it was allocated.';
     this.place = part('types');
-    this.chosen = firstTypesChoice(processes, 0);
+    /** What the list's own choices say, and what is shown: an instant or a window that is chosen in the plot goes before them. */
+    this.listed = firstTypesChoice(processes, 0);
+    this.chosen = this.listed;
+    /** Which censuses that means, in a sentence; "" without. */
+    this.meant = '';
+    /** Of which process the rows are. */
+    this.shown = 0;
     /** @type {Set<string>} */
     this.opened = new Set();
     this.tools = element('div', undefined, 'list-tools');
@@ -43,8 +50,22 @@ export class TypesView {
     return this.processes[this.chosen.process];
   }
 
+  /** Before anything is shown. */
+  look() {
+    const { look, chosen: { span }, page: { course } } = this.app.model;
+    this.listed = addressedTypes(look.list, this.processes);
+    this.chosen = this.listed;
+    this.meant = '';
+    if (span === null || course === null) return;
+    const [from, to] = 'point' in span ? [pointNanos(course, span.point), pointNanos(course, span.point)] : [course.nanos[span.from], course.nanos[span.to]];
+    const { sentence, ...censuses } = censusesWithin(this.process.censuses, from / 1e9, to / 1e9, this.app.model.chosen.spanWords());
+    this.chosen = { ...this.listed, ...censuses };
+    this.meant = sentence;
+  }
+
   /** What stands at the top of the page. */
   headline() {
+    this.look();
     const { censuses } = this.process;
     const { objects, bytes, seconds } = censuses[this.chosen.to];
     return { number: humanBytes(bytes), words: `in ${counted(objects, 'Python object')}, ${duration(seconds)} after the start` };
@@ -77,9 +98,9 @@ export class TypesView {
 
   /** After the model has changed. */
   show() {
-    const before = this.chosen.process;
-    this.chosen = addressedTypes(this.app.model.look.list, this.processes);
-    if (this.chosen.process !== before) this.opened.clear();
+    this.look();
+    if (this.chosen.process !== this.shown) this.opened.clear();
+    this.shown = this.chosen.process;
     this.showTools();
     const { chosen } = this;
     const several = this.process.censuses.length > 1;
@@ -114,10 +135,12 @@ export class TypesView {
 
   /** @param {Partial<import('./types.js').TypesChoice>} change */
   choose(change) {
-    const chosen = { ...this.chosen, ...change };
+    // Two censuses that are chosen by hand are no longer those of the window.
+    const byHand = change.process === undefined && (change.from !== undefined || change.to !== undefined);
+    const chosen = { ...(byHand ? this.chosen : this.listed), ...change };
     // Another process has other censuses; which one it is, is said by its place.
     const list = toListAddress(chosen, { ...firstTypesChoice(this.processes, chosen.process), process: 0 });
-    this.app.go({ list });
+    this.app.go(byHand ? { list, from: '', to: '' } : { list });
   }
 
   showTools() {
@@ -153,8 +176,10 @@ export class TypesView {
   sentences() {
     const { censuses, leftOut } = this.process;
     const { cost, ownBytes } = censuses[this.chosen.to];
-    const sentences = [`The second census took ${duration(cost)} and ${humanBytes(ownBytes)} of the tracer’s memory.`];
+    const which = this.chosen.from === this.chosen.to ? 'The' : 'The second';
+    const sentences = [`${which} census took ${duration(cost)} and ${humanBytes(ownBytes)} of the tracer’s memory.`];
     if (censuses.length === 1) sentences[0] = `There was one census, which took ${duration(cost)}; growth needs two.`;
+    if (this.meant) sentences.unshift(this.meant);
     if (censuses.some(({ cut }) => cut)) sentences.push('A census was cut: the program had more objects.');
     if (leftOut > 0) sentences.push(`${counted(leftOut, 'more type')} not in this page: those that grew least.`);
     return sentences;

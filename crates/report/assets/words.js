@@ -130,8 +130,8 @@ export function duration(seconds) {
  */
 export function instantWords(seconds, step) {
   const short = duration(seconds);
-  const exactTo = seconds < 60 ? 10 ** (Math.floor(Math.log10(seconds || 1)) - 2) : seconds < 3600 ? 1 : 60;
-  if (step >= exactTo || !(step > 0)) return short;
+  const exactTo = seconds < 60 ? 10 ** (Math.floor(Math.log10(seconds)) - 2) : seconds < 3600 ? 1 : 60;
+  if (seconds === 0 || step >= exactTo || !(step > 0)) return short;
   // Not more than a nanosecond: nothing is measured by less.
   const digits = Math.min(9, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
   if (seconds < 1) return `${Number((seconds * 1000).toFixed(Math.max(0, digits - 3)))} ms`;
