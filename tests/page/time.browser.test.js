@@ -125,6 +125,40 @@ check('the graph follows within a moment', async () => {
   assert.match(await text('total-words'), /^live at the highest instant/);
 });
 
+check('a long drag writes the address as seldom as browsers want it, and at last what is chosen', async () => {
+  await page.addInitScript(() => {
+    window.writings = 0;
+    for (const how of ['pushState', 'replaceState']) {
+      const write = history[how];
+      history[how] = function counted(...values) {
+        window.writings += 1;
+        return write.apply(this, values);
+      };
+    }
+  });
+  await open();
+  const [start, end] = await at(0.2, 0.8);
+  await page.mouse.move(...start);
+  await page.mouse.down();
+  const [moves, writings, took] = await page.evaluate(async () => {
+    const canvas = document.getElementById('timeline-canvas');
+    const { x, y, width } = canvas.getBoundingClientRect();
+    const [began, before] = [performance.now(), window.writings];
+    for (let i = 0; i < 60; i++) {
+      canvas.dispatchEvent(new PointerEvent('pointermove', { clientX: x + width * (0.6 + 0.2 * Math.sin(i)), clientY: y + 50, bubbles: true }));
+      await new Promise((done) => { requestAnimationFrame(done); });
+    }
+    return [60, window.writings - before, performance.now() - began];
+  });
+  await page.mouse.move(...end);
+  await page.mouse.up();
+  assert.ok(writings > 1 && writings <= took / 100 + 2, `${moves} moves, ${writings} writings in ${took} ms`);
+  await page.waitForTimeout(400);
+  const chosen = await text('chosen');
+  await open(await page.evaluate(() => window.location.hash));
+  assert.equal(await text('chosen'), chosen);
+});
+
 check('lists choose whose allocations', async () => {
   await open();
   const whole = await text('total');

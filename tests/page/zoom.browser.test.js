@@ -32,8 +32,11 @@ const shown = async () => {
   const found = /plot=([\d.e-]+)\.\.([\d.e-]+)/.exec(await address());
   return found && [Number(found[1]), Number(found[2])];
 };
-/** Waits until the address says that the plot shows something else. */
-const shows = (before) => page.waitForFunction((last) => !window.location.hash.includes(last ?? '%') && (last === null) === window.location.hash.includes('plot='), before);
+/** Waits until the address, which follows keys and wheel after a moment, says that the plot shows something else; and what. */
+const shownAfter = async ([from, to]) => {
+  await page.waitForFunction((last) => !window.location.hash.includes(last), `plot=${from}..${to}`);
+  return shown();
+};
 /** A place in the plot, from 0 to 1 of its width. */
 const at = async (part) => {
   const box = await page.locator('#timeline-canvas').boundingBox();
@@ -102,7 +105,7 @@ check('a click and a drag choose what is under them, and the keys what is near',
   // The instant goes out of sight, and the plot after it.
   await page.locator('#timeline-canvas').focus();
   await page.keyboard.press('Home');
-  const [start, end] = await shown();
+  const [start, end] = await shownAfter([left, right]);
   assert.ok(start < left && Math.abs(end - start - (right - left)) < 1e-6, `${start} ${end}`);
   await page.keyboard.press('Escape');
   assert.ok(await shown());
@@ -119,28 +122,24 @@ check('keys and wheel go nearer and away, and a double click shows all', async (
   const first = await shown();
   assert.ok(first[1] - first[0] < 1.13 * (window[1] - window[0]));
   await page.keyboard.press('+');
-  await shows(`plot=${first[0]}..${first[1]}`).catch(() => {});
-  const second = await shown();
+  const second = await shownAfter(first);
   assert.ok(Math.abs(second[1] - second[0] - (first[1] - first[0]) / 2) < 1e-6, `${second} of ${first}`);
   await page.keyboard.press('-');
-  await page.waitForFunction((last) => !window.location.hash.includes(last), `plot=${second[0]}..`);
-  const third = await shown();
+  const third = await shownAfter(second);
   assert.ok(Math.abs(third[0] - first[0]) < 1e-6 && Math.abs(third[1] - first[1]) < 1e-6, `${third} ${first}`);
   // The wheel: what is under the mouse stays there.
   const before = await secondsAt(0.3);
   await page.keyboard.down('Control');
   await page.mouse.wheel(0, -300);
   await page.keyboard.up('Control');
-  await page.waitForFunction((last) => !window.location.hash.includes(last), `plot=${third[0]}..`);
-  const fourth = await shown();
+  const fourth = await shownAfter(third);
   const nearer = (third[1] - third[0]) / (fourth[1] - fourth[0]);
   assert.ok(nearer > 2.7 && nearer < 2.8, `${nearer}`);
   const after = await secondsAt(0.3);
   assert.ok(Math.abs(before - after) < (third[1] - third[0]) / 20, `${before} ${after}`);
   // Moved by the wheel with Shift.
   await page.mouse.wheel(80, 0);
-  await page.waitForFunction((last) => !window.location.hash.includes(last), `plot=${fourth[0]}..`);
-  const fifth = await shown();
+  const fifth = await shownAfter(fourth);
   assert.ok(fifth[0] > fourth[0] && Math.abs(fifth[1] - fifth[0] - fourth[1] + fourth[0]) < 1e-6, `${fifth} ${fourth}`);
   // What was chosen stays.
   await page.mouse.dblclick(...await at(0.5));

@@ -19,6 +19,7 @@ import { TimeBar } from './timebar.js';
 import { Filters } from './filters.js';
 import { metricKeys } from './selection.js';
 import { hasGroup } from './asked.js';
+import { AddressBar } from './address_bar.js';
 import { dayAndTime, temporaryPhrase } from './words.js';
 
 /**
@@ -66,6 +67,7 @@ export class Application {
     this.found = null;
     /** Ends the wait for more letters. */
     this.searchNow = () => {};
+    this.bar = new AddressBar();
     /** Steps of the reader that the browser's back button can take back. */
     this.steps = 0;
     /** @type {(name: string) => string} CSS variable → value */
@@ -170,14 +172,11 @@ export class Application {
    * @param {boolean} step
    */
   write(look, step) {
+    // What waits to be written is a step of its own.
+    if (step) this.bar.flush();
     const address = toAddress(look, this.first);
-    if (step && address !== toAddress(this.addressed(), this.first)) this.steps += 1;
-    else step = false;
-    try {
-      history[step ? 'pushState' : 'replaceState']({ steps: this.steps }, '', address);
-    } catch {
-      // In a frame without an address of its own the page works, only without links and the back button.
-    }
+    if (step && address !== toAddress(this.addressed(), this.first)) this.bar.push((this.steps += 1), address);
+    else this.bar.replace(this.steps, address);
   }
 
   back() {
@@ -480,6 +479,7 @@ export class Application {
     });
     for (const place of new Set(Object.values(this.views).map((view) => view.place))) sizes.observe(place);
     addEventListener('popstate', (event) => {
+      this.bar.forget();
       this.steps = Number(event.state?.steps) || 0;
       this.show(this.addressed());
     });

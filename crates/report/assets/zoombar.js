@@ -13,8 +13,6 @@ import { instantWords } from './words.js';
 /** How much nearer one press of a key leads, and a hundred pixels of the wheel. */
 const NEARER = 2;
 const NEARER_BY_WHEEL = 1.4;
-/** The address follows the wheel when it has rested for so long, in milliseconds: browsers allow it only so often. */
-const REST = 200;
 /** CSS pixels between two ticks below which they would be one grey line. */
 const TICKS_APART = 4;
 
@@ -25,7 +23,6 @@ export class PlotZoom {
     this.whole = bar.timeline.length > 0 ? wholeRange(bar.timeline) : { from: 0, to: 1 };
     /** What was chosen before the first click of what may be a double click. @type {{from: string, to: string} | null} */
     this.before = null;
-    this.resting = 0;
     part('plot-window').addEventListener('click', () => this.toWindow());
     part('plot-out').addEventListener('click', () => this.out());
   }
@@ -94,9 +91,7 @@ export class PlotZoom {
     // A button that is gone gives its focus to the one that stands in its place, or to the plot.
     if (held instanceof HTMLElement && held.hidden) ([part('plot-out'), part('plot-window')].find(({ hidden }) => !hidden) ?? this.bar.canvas).focus();
     app.draw();
-    clearTimeout(this.resting);
-    if (step) app.write(app.model.look, true);
-    else this.resting = setTimeout(() => app.write(app.model.look, false), REST);
+    app.write(app.model.look, step);
     app.say(plot ? `The plot${this.words()}` : 'The plot shows the whole run');
   }
 

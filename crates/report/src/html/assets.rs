@@ -67,6 +67,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("types.js", include_str!("../../assets/types.js")),
     ("types_view.js", include_str!("../../assets/types_view.js")),
     ("changes_view.js", include_str!("../../assets/changes_view.js")),
+    ("address_bar.js", include_str!("../../assets/address_bar.js")),
     ("main.js", include_str!("../../assets/main.js")),
 ];
 
