@@ -60,7 +60,8 @@ export class Selection {
     const of = this.filterWords();
     if (span === null) {
       if (page.span === null) return metricPhrase(metric.key) + of;
-      const [from, to, peak] = [page.span.from, page.span.to, page.peakAt ?? 0].map(duration);
+      const apart = Math.max((page.span.to - page.span.from) / 200, 0.001);
+      const [from, to, peak] = [page.span.from, page.span.to, page.peakAt ?? 0].map((seconds) => instantWords(seconds, apart));
       return (metric.key === 'live' ? `live at ${from}` : windowPhrase(metric.key, `from ${from} to ${to}`, peak)) + of;
     }
     if ('point' in span) return `live at ${pointWords(page, span.point)}${of}`;

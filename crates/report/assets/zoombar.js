@@ -20,7 +20,10 @@ export class PlotZoom {
   /** @param {TimeBar} bar */
   constructor(bar) {
     this.bar = bar;
+    /** All that can be shown: the run, or the window that the page is of. @type {Range} */
     this.whole = bar.timeline.length > 0 ? wholeRange(bar.timeline) : { from: 0, to: 1 };
+    const { span } = bar.app.model.page;
+    if (span !== null && span.from < span.to) this.whole = rangeAround(this.whole, span);
     /** What was chosen before the first click of what may be a double click. @type {{from: string, to: string} | null} */
     this.before = null;
     part('plot-window').addEventListener('click', () => this.toWindow());
@@ -92,7 +95,7 @@ export class PlotZoom {
     if (held instanceof HTMLElement && held.hidden) ([part('plot-out'), part('plot-window')].find(({ hidden }) => !hidden) ?? this.bar.canvas).focus();
     app.draw();
     app.write(app.model.look, step);
-    app.say(plot ? `The plot${this.words()}` : 'The plot shows the whole run');
+    app.say(plot ? `The plot${this.words()}` : 'The plot shows all of it');
   }
 
   toWindow() {
