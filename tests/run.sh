@@ -132,6 +132,8 @@ test_page() {
     CHROMIUM=$(command -v chromium)
     export CHROMIUM
     (cd tests/page && PAGE="$cache/inventory.html" node --test types.test.js browser.test.js views.browser.test.js time.browser.test.js zoom.browser.test.js)
+    "$target/debug/heaptide" flamegraph --from 40% --to 70% -f -o "$cache/window.html" "$cache/inventory.bin"
+    (cd tests/page && WINDOW="$cache/window.html" node --test window.browser.test.js)
     say "damaged pages"
     (cd tests/page && PAGE="$cache/inventory.html" node --test broken.test.js damaged.test.js)
     say "leaks and types in a browser"
@@ -146,7 +148,7 @@ test_page() {
     "$target/debug/heaptide" diff --html -f -o "$cache/hostile-diff.html" "$cache/inventory.bin" "$cache/hostile.bin"
     (cd tests/page && PAGES="$cache/hostile.html:$cache/hostile-diff.html" node --test hostile.test.js)
     say "the page by the rules of accessibility"
-    (cd tests/page && PAGES="$cache/inventory.html:$cache/leaks.html:$cache/types.html:$cache/diff/diff.html" node --test accessibility.test.js)
+    (cd tests/page && PAGES="$cache/inventory.html:$cache/window.html:$cache/leaks.html:$cache/types.html:$cache/diff/diff.html" node --test accessibility.test.js)
     say "a page of 100 000 stacks"
     heaptide=$(realpath "$target/debug/heaptide")
     stacks=$(realpath bench/workloads/stacks.py)
