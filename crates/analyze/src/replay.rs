@@ -8,7 +8,8 @@ use crate::instants::Position;
 use crate::names::Names;
 use crate::tally::{Account, Recent, RowId, Tally};
 use heaptide_format::allocator::Allocator;
-use heaptide_format::capture::events::{Event, EventReader, KeyframeImage, SlotTable};
+use heaptide_format::capture::batch::{Batch, BatchReader, Operation, Saying, Word};
+use heaptide_format::capture::events::{Event, KeyframeImage, SlotTable};
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::capture::{ReadError, varint};
 use heaptide_format::ids::{ImageIndex, Nanos, Slot, StackId, ThreadIndex};
@@ -150,6 +151,12 @@ pub struct Replay<W = ()> {
     watch: W,
     /// Rows that were told of.
     rows: u32,
+    /// By number, what the block of events that is replayed has said.
+    said: Vec<Said>,
+    /// Whose its next event is; none at its beginning.
+    current: Option<(ThreadIndex, ImageIndex)>,
+    /// As long as there were fewer events, no event of a block can lie behind the beginning or the next stop.
+    next_stop: u64,
 }
 
 /// Where a replay stands.
@@ -248,6 +255,39 @@ impl Block {
     }
 }
 
+/// What an event says beside its slot, as a replay needs it.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    /// As in [`Block`], of part 0.
+    packed: u64,
+    stack: StackId,
+    /// [`NO_ROW`] until it is met.
+    row: RowId,
+    /// Whose `row` is.
+    image: ImageIndex,
+    allocator: Allocator,
+    operation: Operation,
+}
+
+/// No row yet. A capture has fewer stacks.
+const NO_ROW: RowId = RowId(u32::MAX);
+
+impl Said {
+    fn of(saying: &Saying) -> Self {
+        let Saying { size, stack, allocator, operation } = *saying;
+        let packed = Block::new(size, allocator, 0).packed;
+        Self { packed, stack, row: NO_ROW, image: ImageIndex(0), allocator, operation }
+    }
+
+    fn bytes(self) -> u64 {
+        self.packed & Block::MOST_BYTES
+    }
+
+    fn packed(self, part: u8) -> u64 {
+        self.packed | u64::from(part) << Block::PART
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct ThreadState {
     recent: Recent,
@@ -281,6 +321,9 @@ impl<W: Watch> Replay<W> {
             part: 0,
             watch,
             rows: 0,
+            said: Vec::new(),
+            current: None,
+            next_stop: 0,
         }
     }
 
@@ -307,74 +350,144 @@ impl<W: Watch> Replay<W> {
     /// # Errors
     /// [`ReadError::BadBlock`] at the first event that is none or that names what is not defined.
     pub fn events(&mut self, content: &[u8], offset: u64, names: &Names) -> Result<(), ReadError> {
-        let undefined = |what| ReadError::BadBlock { offset, what: format!("an event of {what} that is not defined") };
-        let mut current = None;
-        for event in EventReader::new(content, offset)? {
-            let event = event?;
-            if self.stops_before(event) {
-                return Ok(());
-            }
-            match event {
-                Event::Thread(thread) => {
-                    let definition = names.thread(thread).ok_or_else(|| undefined("a thread"))?;
-                    self.meet(thread, definition.image);
-                    current = Some((thread, definition.image));
-                }
-                Event::Clock(time) => {
-                    self.now = time;
-                    self.tally.clock(time);
-                    if self.stage == Stage::Within {
-                        self.watch.clock(time);
-                    }
-                }
-                Event::ImageEnded(image) => {
-                    names.image(image).ok_or_else(|| undefined("a process"))?;
-                    self.tell_leaked(image);
-                    self.tell_left(image);
-                    self.tally.image_ended(image);
-                    if let Some(blocks) = self.images.get_mut(image.index()) {
-                        *blocks = ImageBlocks::default();
-                    }
-                }
-                Event::ProgramEnded(image) => {
-                    names.image(image).ok_or_else(|| undefined("a process"))?;
-                    match self.images.get_mut(image.index()) {
-                        Some(state) if state.program_endings > 0 => {
-                            state.program_endings = state.program_endings.saturating_add(1);
-                            match state.program_endings {
-                                2 if self.stage == Stage::Within => self.watch.collects(image),
-                                3 if self.stage == Stage::Within => self.watch.collected(image),
-                                _ => {}
-                            }
-                        }
-                        _ => self.tell_leaked(image),
-                    }
-                    self.tally.program_ended(image);
-                }
-                Event::FreedUnknown => self.tally.freed_unknown(),
-                block_event => {
-                    let (thread, image) = current.ok_or_else(|| undefined("a thread"))?;
-                    if let Event::Allocated { stack, .. } | Event::Reallocated { stack, .. } = block_event
-                        && !names.has_stack(stack)
-                    {
-                        return Err(undefined("a stack"));
-                    }
-                    self.block_event(block_event, thread, image);
-                }
+        let (mut reader, mut batch) = (BatchReader::new(content, offset)?, Batch::default());
+        while !reader.is_done() && !self.is_done() {
+            let read = reader.read(&mut batch);
+            self.batch(&batch, offset, names)?;
+            if !self.is_done() {
+                read?;
             }
         }
         Ok(())
     }
 
-    /// Begins and ends the window where this event, which comes next, lies behind its beginning or its end.
-    #[inline]
+    /// Replays some events of the block at byte `offset` of the file, or what of them lies before the end of the window. The
+    /// batches of a block come in their order.
+    ///
+    /// # Errors
+    /// [`ReadError::BadBlock`] at the first event that names what is not defined.
+    pub fn batch(&mut self, batch: &Batch, offset: u64, names: &Names) -> Result<(), ReadError> {
+        let undefined = |what| ReadError::BadBlock { offset, what: format!("an event of {what} that is not defined") };
+        if batch.begins() {
+            self.said.clear();
+            self.current = None;
+        }
+        self.said.extend(batch.sayings().iter().map(Said::of));
+        for word in batch.words() {
+            let slot = Slot(word.of);
+            if word.what == Word::CONTROL {
+                let event = batch.controls()[word.of as usize];
+                if self.stops_before(event) {
+                    return Ok(());
+                }
+                self.control(event, names).map_err(undefined)?;
+                continue;
+            }
+            if self.tally.events() >= self.next_stop && self.stops_before_block() {
+                return Ok(());
+            }
+            let Some(number) = word.what.checked_sub(Word::FIRST_SAYING) else {
+                let (thread, image) = self.current.ok_or_else(|| undefined("a thread"))?;
+                self.freed(slot, thread, image);
+                continue;
+            };
+            let said = self.said[number as usize];
+            if said.operation == Operation::FreedUnknown {
+                self.tally.freed_unknown();
+                continue;
+            }
+            let (thread, image) = self.current.ok_or_else(|| undefined("a thread"))?;
+            if said.operation == Operation::Shrunk {
+                self.shrunk(slot, said.bytes(), image);
+                continue;
+            }
+            // Looked at the first time it is said.
+            if said.row == NO_ROW && !names.has_stack(said.stack) {
+                return Err(undefined("a stack"));
+            }
+            if said.operation == Operation::Allocated {
+                let row = self.row_of(number, said, image);
+                self.allocated(row, said, thread, image);
+            } else {
+                self.reallocated(slot, (number, said), thread, image);
+            }
+        }
+        Ok(())
+    }
+
+    /// An event that is not of a block. The error is what it names that is not defined.
+    fn control(&mut self, event: Event, names: &Names) -> Result<(), &'static str> {
+        match event {
+            Event::Thread(thread) => {
+                let definition = names.thread(thread).ok_or("a thread")?;
+                self.meet(thread, definition.image);
+                self.current = Some((thread, definition.image));
+            }
+            Event::Clock(time) => {
+                self.now = time;
+                self.tally.clock(time);
+                if self.stage == Stage::Within {
+                    self.watch.clock(time);
+                }
+            }
+            Event::ImageEnded(image) => {
+                names.image(image).ok_or("a process")?;
+                self.tell_leaked(image);
+                self.tell_left(image);
+                self.tally.image_ended(image);
+                if let Some(blocks) = self.images.get_mut(image.index()) {
+                    *blocks = ImageBlocks::default();
+                }
+            }
+            Event::ProgramEnded(image) => {
+                names.image(image).ok_or("a process")?;
+                match self.images.get_mut(image.index()) {
+                    Some(state) if state.program_endings > 0 => {
+                        state.program_endings = state.program_endings.saturating_add(1);
+                        match state.program_endings {
+                            2 if self.stage == Stage::Within => self.watch.collects(image),
+                            3 if self.stage == Stage::Within => self.watch.collected(image),
+                            _ => {}
+                        }
+                    }
+                    _ => self.tell_leaked(image),
+                }
+                self.tally.program_ended(image);
+            }
+            // Those have words of their own.
+            Event::Allocated { .. }
+            | Event::Freed { .. }
+            | Event::Reallocated { .. }
+            | Event::Shrunk { .. }
+            | Event::FreedUnknown => {}
+        }
+        Ok(())
+    }
+
+    /// Begins and ends the window where this event, which comes next and is not of a block, lies behind its beginning or
+    /// its end.
     fn stops_before(&mut self, event: Event) -> bool {
-        if self.stage == Stage::Before && self.is_before(self.from, event) {
+        self.stop_where(|replay, position| replay.is_before(position, event))
+    }
+
+    /// The same for an event of a block.
+    #[cold]
+    fn stops_before_block(&mut self) -> bool {
+        self.stop_where(Self::is_before_block)
+    }
+
+    fn stop_where(&mut self, is_before: impl Fn(&Self, Position) -> bool) -> bool {
+        if self.stage == Stage::Before && is_before(self, self.from) {
             self.begin();
         }
-        while self.stage == Stage::Within && self.stops.last().is_none_or(|stop| self.is_before(*stop, event)) {
+        while self.stage == Stage::Within && self.stops.last().is_none_or(|stop| is_before(self, *stop)) {
             self.stop();
         }
+        self.next_stop = match (self.stage, self.stops.last()) {
+            (Stage::Before, _) => least_events(self.from),
+            (Stage::Within, Some(stop)) => least_events(*stop),
+            _ => 0,
+        };
         self.stage == Stage::Behind
     }
 
@@ -389,12 +502,9 @@ impl<W: Watch> Replay<W> {
         self.watch.reached();
     }
 
-    /// Whether a position lies before an event, all events before it having been replayed.
-    #[inline]
+    /// Whether a position lies before an event that is not of a block, all events before it having been replayed.
     fn is_before(&self, position: Position, event: Event) -> bool {
         match position {
-            Position::Start => true,
-            Position::End => false,
             Position::Time(time) => matches!(event, Event::Clock(now) if now > time),
             Position::Event { count, live, time } => {
                 let events = self.tally.events();
@@ -402,11 +512,21 @@ impl<W: Watch> Replay<W> {
                     Event::Thread(_) => false,
                     Event::Clock(now) => now > time,
                     // A process that ended at the same place: before it or after it? The live bytes tell.
-                    Event::ImageEnded(_) | Event::ProgramEnded(_) => self.tally.live().bytes == live,
-                    _ => true,
+                    _ => self.tally.live().bytes == live,
                 };
                 events > count || events == count && counts
             }
+            Position::Start | Position::End | Position::Peak { .. } => self.is_before_block(position),
+        }
+    }
+
+    /// The same for an event of a block, whichever.
+    fn is_before_block(&self, position: Position) -> bool {
+        match position {
+            Position::Start => true,
+            // Only a clock can be later.
+            Position::End | Position::Time(_) => false,
+            Position::Event { count, .. } => self.tally.events() >= count,
             Position::Peak { live, time } => self.now > time || self.now == time && self.tally.live().bytes == live,
         }
     }
@@ -447,53 +567,58 @@ impl<W: Watch> Replay<W> {
         row
     }
 
-    fn block_event(&mut self, event: Event, thread: ThreadIndex, image: ImageIndex) {
-        match event {
-            Event::Allocated { allocator, size, stack } => {
-                let row = self.row(image, stack);
-                let mut block = Block::new(size, allocator, self.part);
-                self.tally.allocated(row, allocator, block.bytes());
-                let slot = self.images[image.index()].slots.take();
-                let sequence = self.note_allocation(slot, thread);
-                block = Block { row, thread, sequence, born: Born::at(self.now), ..block };
-                self.put(slot, image, block);
-                self.tell_came(block);
-            }
-            Event::Freed { slot } => {
-                let Some(block) = self.take(image, slot) else { return };
-                self.images[image.index()].slots.give(slot);
-                let temporary = self.note_temporary(slot, thread, block);
-                self.tally.freed(block.row, block.allocator(), block.bytes());
-                self.tell_went(block, block.whole(temporary));
-            }
-            Event::Reallocated { slot, allocator, size, stack } => {
-                let Some(old) = self.take(image, slot) else { return };
-                let temporary = self.note_temporary(slot, thread, old);
-                let row = self.row(image, stack);
-                let mut block = Block { row, born: Born::at(self.now), ..Block::new(size, allocator, self.part) };
-                self.tally.reallocated((old.row, old.allocator(), old.bytes()), (row, allocator, block.bytes()));
-                // A mapping that is moved or resized is still the one it was.
-                (block.thread, block.sequence) = match old.allocator().is_mapping() {
-                    true => (old.thread, old.sequence),
-                    false => (thread, self.note_allocation(slot, thread)),
-                };
-                self.put(slot, image, block);
-                self.tell_reallocated(old, temporary, block);
-            }
-            Event::Shrunk { slot, bytes } => {
-                let Some(mut block) = self.take(image, slot) else { return };
-                let bytes = bytes.min(block.bytes());
-                self.tally.shrunk(block.row, block.allocator(), bytes);
-                block.packed -= bytes;
-                self.put(slot, image, block);
-                self.tell_went(block, Gone { bytes, blocks: 0, temporary: false });
-            }
-            Event::Thread(_)
-            | Event::Clock(_)
-            | Event::FreedUnknown
-            | Event::ImageEnded(_)
-            | Event::ProgramEnded(_) => {}
+    /// The row of what was said under this number, for this image; worked out once a block if it has only one.
+    #[inline]
+    fn row_of(&mut self, number: u32, said: Said, image: ImageIndex) -> RowId {
+        if said.row != NO_ROW && said.image == image {
+            return said.row;
         }
+        let row = self.row(image, said.stack);
+        (self.said[number as usize].row, self.said[number as usize].image) = (row, image);
+        row
+    }
+
+    #[inline]
+    fn allocated(&mut self, row: RowId, said: Said, thread: ThreadIndex, image: ImageIndex) {
+        self.tally.allocated(row, said.allocator, said.bytes());
+        let slot = self.images[image.index()].slots.take();
+        let sequence = self.note_allocation(slot, thread);
+        let block = Block { packed: said.packed(self.part), row, thread, sequence, born: Born::at(self.now) };
+        self.put(slot, image, block);
+        self.tell_came(block);
+    }
+
+    #[inline]
+    fn freed(&mut self, slot: Slot, thread: ThreadIndex, image: ImageIndex) {
+        let Some(block) = self.take(image, slot) else { return };
+        self.images[image.index()].slots.give(slot);
+        let temporary = self.note_temporary(slot, thread, block);
+        self.tally.freed(block.row, block.allocator(), block.bytes());
+        self.tell_went(block, block.whole(temporary));
+    }
+
+    fn reallocated(&mut self, slot: Slot, (number, said): (u32, Said), thread: ThreadIndex, image: ImageIndex) {
+        let Some(old) = self.take(image, slot) else { return };
+        let temporary = self.note_temporary(slot, thread, old);
+        let row = self.row_of(number, said, image);
+        self.tally.reallocated((old.row, old.allocator(), old.bytes()), (row, said.allocator, said.bytes()));
+        // A mapping that is moved or resized is still the one it was.
+        let (thread, sequence) = match old.allocator().is_mapping() {
+            true => (old.thread, old.sequence),
+            false => (thread, self.note_allocation(slot, thread)),
+        };
+        let block = Block { packed: said.packed(self.part), row, thread, sequence, born: Born::at(self.now) };
+        self.put(slot, image, block);
+        self.tell_reallocated(old, temporary, block);
+    }
+
+    fn shrunk(&mut self, slot: Slot, bytes: u64, image: ImageIndex) {
+        let Some(mut block) = self.take(image, slot) else { return };
+        let bytes = bytes.min(block.bytes());
+        self.tally.shrunk(block.row, block.allocator(), bytes);
+        block.packed -= bytes;
+        self.put(slot, image, block);
+        self.tell_went(block, Gone { bytes, blocks: 0, temporary: false });
     }
 
     #[inline]
@@ -709,6 +834,15 @@ impl<W: Watch> Replay<W> {
             (image, stack, *amount)
         })
         .collect()
+    }
+}
+
+/// How many events there are at least before an event of a block that lies behind this position.
+fn least_events(position: Position) -> u64 {
+    match position {
+        Position::Start | Position::Peak { .. } => 0,
+        Position::Event { count, .. } => count,
+        Position::Time(_) | Position::End => u64::MAX,
     }
 }
 

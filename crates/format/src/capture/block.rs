@@ -153,14 +153,40 @@ impl<'a> BlockRead<'a> {
         if self.codec == 0 {
             return Ok(self.stored.to_vec());
         }
-        match lz4_flex::block::decompress(self.stored, self.unpacked) {
-            Ok(content) if content.len() == self.unpacked => Ok(content),
-            Ok(content) => Err(ReadError::BadBlock {
-                offset: self.offset,
-                what: format!("unpacks to {} bytes, not {}", content.len(), self.unpacked),
-            }),
-            Err(error) => Err(ReadError::BadBlock { offset: self.offset, what: error.to_string() }),
+        let content = lz4_flex::block::decompress(self.stored, self.unpacked);
+        self.check_unpacked(content.as_ref().map(Vec::len))?;
+        content.map_err(|error| self.is_bad(error.to_string()))
+    }
+
+    /// Its content in place of what is in `content`, whose memory is used again if it is enough.
+    ///
+    /// # Errors
+    /// As [`BlockRead::unpack`]; what is in `content` then has no meaning.
+    pub fn unpack_into(&self, content: &mut Vec<u8>) -> Result<(), ReadError> {
+        content.clear();
+        if self.codec == 0 {
+            content.extend_from_slice(self.stored);
+            return Ok(());
         }
+        // A length that is a lie must not make us touch so much memory.
+        if content.capacity() < self.unpacked {
+            *content = self.unpack()?;
+            return Ok(());
+        }
+        content.resize(self.unpacked, 0);
+        self.check_unpacked(lz4_flex::block::decompress_into(self.stored, content).as_ref().copied())
+    }
+
+    fn check_unpacked(&self, bytes: Result<usize, &lz4_flex::block::DecompressError>) -> Result<(), ReadError> {
+        match bytes {
+            Ok(bytes) if bytes == self.unpacked => Ok(()),
+            Ok(bytes) => Err(self.is_bad(format!("unpacks to {bytes} bytes, not {}", self.unpacked))),
+            Err(error) => Err(self.is_bad(error.to_string())),
+        }
+    }
+
+    fn is_bad(&self, what: String) -> ReadError {
+        ReadError::BadBlock { offset: self.offset, what }
     }
 }
 
@@ -178,13 +204,20 @@ mod tests {
             let block = BlockRead::parse(&file, 7).unwrap();
             prop_assert_eq!(block.kind, Some(BlockKind::Events));
             prop_assert_eq!(block.bytes, file.len() as u64);
-            prop_assert_eq!(block.unpack().unwrap(), content);
+            prop_assert_eq!(&block.unpack().unwrap(), &content);
+            // Over what was there before, shorter and longer.
+            for mut before in [Vec::new(), vec![7; 3], vec![7; 100_000]] {
+                block.unpack_into(&mut before).unwrap();
+                prop_assert_eq!(&before, &content);
+            }
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
             if let Ok(block) = BlockRead::parse(&bytes, 0) {
-                let _ = block.unpack();
+                let mut into = vec![7; 1000];
+                let done = block.unpack_into(&mut into).map(|()| into);
+                prop_assert_eq!(done, block.unpack());
             }
         }
 

@@ -84,7 +84,7 @@ pub enum Event {
     ProgramEnded(ImageIndex),
 }
 
-mod operation {
+pub(super) mod operation {
     pub const CONTROL: u8 = 0;
     pub const ALLOCATED: u8 = 1;
     pub const REALLOCATED: u8 = 3;
@@ -97,7 +97,7 @@ mod operation {
     pub const PROGRAM_ENDED: u8 = 3;
 }
 
-mod symbol {
+pub(super) mod symbol {
     pub const FREED: u64 = 0;
     pub const CONTROL: u64 = 1;
     pub const NEW: u64 = 2;
@@ -107,11 +107,11 @@ mod symbol {
 
 /// What an event says beside its slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Saying {
-    size: u64,
-    stack: u32,
+pub(super) struct Saying {
+    pub(super) size: u64,
+    pub(super) stack: u32,
     /// Operation and allocator, as in the column.
-    operation: u8,
+    pub(super) operation: u8,
 }
 
 impl Saying {
@@ -286,14 +286,14 @@ impl EventBlock {
 /// The events of a block, one after the other.
 #[derive(Clone, Debug)]
 pub struct EventReader<'a> {
-    symbols: &'a [u8],
+    pub(super) symbols: &'a [u8],
     operations: &'a [u8],
     sizes: &'a [u8],
     stacks: &'a [u8],
-    slots: &'a [u8],
+    pub(super) slots: &'a [u8],
     others: &'a [u8],
     last_stack: u32,
-    last_slot: u32,
+    pub(super) last_slot: u32,
     last_clock: u64,
     /// By number less [`symbol::FIRST`].
     said: Vec<Saying>,
@@ -330,7 +330,11 @@ impl<'a> EventReader<'a> {
         let saying = match varint::take(&mut self.symbols)? {
             symbol::FREED => return Some(Event::Freed { slot: self.slot()? }),
             symbol::CONTROL => return self.control(),
-            symbol::NEW => self.new_saying()?,
+            symbol::NEW => {
+                let saying = self.new_saying()?;
+                self.said.push(saying);
+                saying
+            }
             number => *self.said.get(usize::try_from(number - symbol::FIRST).ok()?)?,
         };
         let Saying { size, stack, operation } = saying;
@@ -344,7 +348,7 @@ impl<'a> EventReader<'a> {
         })
     }
 
-    fn control(&mut self) -> Option<Event> {
+    pub(super) fn control(&mut self) -> Option<Event> {
         let byte = self.operation()?;
         let value = varint::take(&mut self.others)?;
         if byte & 7 != operation::CONTROL {
@@ -362,7 +366,7 @@ impl<'a> EventReader<'a> {
         })
     }
 
-    fn new_saying(&mut self) -> Option<Saying> {
+    pub(super) fn new_saying(&mut self) -> Option<Saying> {
         let mut saying = Saying::bare(self.operation()?, 0);
         if saying.has_size() {
             saying.size = varint::take(&mut self.sizes)?;
@@ -371,7 +375,6 @@ impl<'a> EventReader<'a> {
             self.last_stack = moved(self.last_stack, varint::take(&mut self.stacks)?)?;
             saying.stack = self.last_stack;
         }
-        self.said.push(saying);
         Some(saying)
     }
 
@@ -390,7 +393,7 @@ impl<'a> EventReader<'a> {
 
 /// A number and a zigzagged difference; `None` outside 32 bits.
 #[inline]
-fn moved(from: u32, difference: u64) -> Option<u32> {
+pub(super) fn moved(from: u32, difference: u64) -> Option<u32> {
     u32::try_from(i64::from(from).checked_add(varint::unzigzag(difference))?).ok()
 }
 
@@ -402,10 +405,15 @@ impl Iterator for EventReader<'_> {
         if self.symbols.is_empty() {
             return None;
         }
-        Some(self.decode().ok_or_else(|| {
-            self.symbols = &[];
-            ReadError::BadBlock { offset: self.offset, what: "an event that is none".into() }
-        }))
+        Some(self.decode().ok_or_else(|| self.is_damaged()))
+    }
+}
+
+impl EventReader<'_> {
+    /// Nothing more is read.
+    pub(super) fn is_damaged(&mut self) -> ReadError {
+        self.symbols = &[];
+        ReadError::BadBlock { offset: self.offset, what: "an event that is none".into() }
     }
 }
 

@@ -9,6 +9,7 @@
 //! Any prefix is readable up to its last whole block. The footer (a block too) holds the answers: a report reads the
 //! definitions and the footer, never the events. A file without one is answered by replaying the events.
 
+pub mod batch;
 pub mod block;
 pub mod census;
 pub mod definitions;

@@ -13,6 +13,16 @@ pub fn put(out: &mut Vec<u8>, mut value: u64) {
 /// Takes one integer off the front of `bytes`; `None` if they end inside it or it needs more than 64 bits.
 #[inline]
 pub fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let (&first, rest) = bytes.split_first()?;
+    if first < 0x80 {
+        *bytes = rest;
+        return Some(u64::from(first));
+    }
+    take_long(bytes)
+}
+
+/// The same where most are longer than a byte.
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in bytes.iter().enumerate().take(10) {
         if index == 9 && byte > 1 {
