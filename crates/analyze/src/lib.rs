@@ -14,6 +14,7 @@
 //! assert!(error.to_string().starts_with("not a heaptide capture"));
 //! ```
 
+mod ahead;
 pub mod byte_seconds;
 pub mod call_tree;
 pub mod course;
@@ -55,6 +56,7 @@ pub mod verdict;
 pub mod windows;
 pub mod without;
 
+pub use ahead::Reading;
 pub use error::CaptureError;
 pub use profile::Profile;
 pub use reader::Capture;

@@ -5,6 +5,7 @@
 //! start, their events replayed, up to the first that is not whole; what the capture then lacks is in
 //! [`Capture::ends_early`].
 
+use crate::ahead::Reading;
 use crate::error::CaptureError;
 use crate::names::Names;
 use crate::replay::Replay;
@@ -60,6 +61,8 @@ pub struct Capture {
     pub damaged_names: bool,
     /// Where the blocks are: as the footer says, or as they were met.
     pub(crate) index: Vec<IndexEntry>,
+    /// Who reads for replays.
+    pub(crate) reading: Reading,
     source: Source,
 }
 
@@ -240,6 +243,11 @@ impl Capture {
         &self.source
     }
 
+    /// From now on replays are read so. It makes no difference to what they say.
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.reading = reading;
+    }
+
     /// Length of the file in bytes.
     pub fn file_bytes(&self) -> u64 {
         self.source.len()
@@ -326,6 +334,7 @@ impl Parts {
             ends_early: self.ends_early,
             damaged_names: self.damaged_names,
             index: self.index,
+            reading: Reading::default(),
             source,
         }
     }

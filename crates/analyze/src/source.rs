@@ -5,6 +5,7 @@ use crate::error::CaptureError;
 use heaptide_format::capture::{BlockRead, HEAD_BYTES, MAX_BLOCK_BYTES, ReadError};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Where the bytes are.
@@ -20,17 +21,33 @@ enum Bytes {
     Memory(Vec<u8>),
 }
 
+/// A file from a place on. It has no position that threads which read at the same time would take from one another.
+struct FileFrom<'f> {
+    file: &'f File,
+    offset: u64,
+}
+
+impl Read for FileFrom<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
 impl Source {
     /// A file; its length is taken now, what is appended later is not seen.
     ///
     /// # Errors
     /// Those of opening it; a directory is one.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let mut file = File::open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
+        // What has no places to read from, like a pipe, is told apart here.
+        file.seek(SeekFrom::Start(0))?;
         Ok(Self { length: metadata.len(), bytes: Bytes::File(file) })
     }
 
@@ -58,9 +75,7 @@ impl Source {
         let count = self.length.saturating_sub(offset).min(most as u64);
         match &self.bytes {
             Bytes::File(file) => {
-                let mut file: &File = file;
-                file.seek(SeekFrom::Start(offset))?;
-                file.take(count).read_to_end(buffer)?;
+                FileFrom { file, offset }.take(count).read_to_end(buffer)?;
             }
             Bytes::Memory(bytes) => {
                 if count > 0 {

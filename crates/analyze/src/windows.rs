@@ -1,5 +1,6 @@
 //! Replays of a part of a capture: from the keyframe before it, which the index leads to, up to its end.
 
+use crate::ahead::{Content, each_piece};
 use crate::error::CaptureError;
 use crate::instants::{Position, Span};
 use crate::reader::{Capture, Progress};
@@ -8,6 +9,7 @@ use crate::tally::Account;
 use heaptide_format::capture::summary::{Amount, IndexEntry};
 use heaptide_format::capture::{BlockKind, ReadError};
 use heaptide_format::ids::{ImageIndex, StackId};
+use std::ops::ControlFlow;
 
 /// What a replay came to.
 #[derive(Debug)]
@@ -60,34 +62,31 @@ impl Capture {
         };
         let mut replay = Replay::between(from, to, within, watch).with_stops(stops);
         let begin = self.begin(&mut replay, from)?;
-        let mut buffer = Vec::new();
-        let mut damage = None;
-        let wanted = [BlockKind::Events, BlockKind::Keyframe];
-        let entries = self.index[begin..].iter().filter(|entry| wanted.iter().any(|kind| *kind as u8 == entry.kind));
-        for entry in entries {
-            let stepped = self.source().block(entry.offset, &mut buffer).and_then(|block| {
-                match block.kind {
-                    Some(BlockKind::Events) => replay.events(&block.unpack()?, entry.offset, &self.names)?,
-                    Some(BlockKind::Keyframe) => replay.keyframe(&block.unpack()?, entry.offset)?,
-                    _ => {
-                        let what = "the index calls it events, but it is not".into();
-                        return Err(ReadError::BadBlock { offset: entry.offset, what }.into());
-                    }
-                }
-                Ok(entry.offset + block.bytes)
-            });
-            match stepped {
-                Ok(done) => progress(Progress { done, total: self.source().len() }),
-                Err(CaptureError::Read(error)) => {
-                    damage = Some(error);
-                    break;
-                }
-                Err(error) => return Err(error),
+        let wanted = [BlockKind::Events, BlockKind::Keyframe].map(|kind| kind as u8);
+        let entries = self.index[begin..].iter().filter(|entry| wanted.contains(&entry.kind));
+        let mut ended = None;
+        each_piece(self.source(), entries.map(|entry| entry.offset), self.reading, &mut |piece| {
+            let replayed = match piece.content {
+                Content::Events => replay.batch(&piece.batch, piece.offset, &self.names),
+                Content::Keyframe => replay.keyframe(&piece.keyframe, piece.offset),
+                Content::Nothing => Ok(()),
+            };
+            let is_done = replay.is_done();
+            ended = match replayed {
+                Err(error) => Some(error.into()),
+                // Behind the window nothing is damage.
+                Ok(()) => piece.damage.take().filter(|_| !is_done),
+            };
+            if ended.is_none() && (piece.is_last || is_done) {
+                progress(Progress { done: piece.next, total: self.source().len() });
             }
-            if replay.is_done() {
-                break;
-            }
-        }
+            if ended.is_some() || is_done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let damage = match ended {
+            None => None,
+            Some(CaptureError::Read(error)) => Some(error),
+            Some(error) => return Err(error),
+        };
         let temporary = replay.temporary();
         let (account, watch) = replay.finish();
         Ok(Replayed { account, watch, temporary, damage })

@@ -54,6 +54,11 @@ impl Story {
         self.recording.finish()
     }
 
+    /// The capture as it is if the collector dies now.
+    pub fn unfinished(self) -> Vec<u8> {
+        self.recording.unfinished()
+    }
+
     fn push(
         &mut self,
         went: Vec<(usize, Option<u64>)>,
