@@ -381,18 +381,24 @@ impl Following {
     }
 
     /// The cell of a block, made if it is new; `None` for a process that was not chosen.
-    #[inline]
+    #[inline(always)]
     fn cell(&mut self, block: Block) -> Option<u32> {
-        let row = &mut self.rows[block.row().0 as usize];
+        let row = self.rows[block.row().0 as usize];
         if !self.chosen[row.image.index()] {
             return None;
         }
         let who = (block.thread(), block.allocator());
-        if let Some(state) = self.cells.get(row.last as usize)
-            && (state.cell.thread, state.cell.allocator) == who
-        {
-            return Some(row.last);
+        match self.cells.get(row.last as usize) {
+            Some(state) if (state.cell.thread, state.cell.allocator) == who => Some(row.last),
+            _ => Some(self.other_cell(block)),
         }
+    }
+
+    /// The same where it is not the last one of its row.
+    #[cold]
+    fn other_cell(&mut self, block: Block) -> u32 {
+        let row = &mut self.rows[block.row().0 as usize];
+        let who = (block.thread(), block.allocator());
         let cell = Cell { image: row.image, stack: row.stack, thread: who.0, allocator: who.1 };
         let new = self.cells.len() as u32;
         let place = match row.last {
@@ -416,11 +422,11 @@ impl Following {
                 open: NONE,
             });
         }
-        Some(place)
+        place
     }
 
     /// The cell's state and that of this part, brought up to date before it changes.
-    #[inline]
+    #[inline(always)]
     fn change(&mut self, place: u32) -> (&mut CellState, &mut Open) {
         let state = &mut self.cells[place as usize];
         let elapsed = self.now.0.saturating_sub(state.since);
@@ -498,6 +504,7 @@ impl Following {
         course
     }
 
+    #[inline(always)]
     fn release(&mut self, block: Block, gone: Gone) {
         let Some(place) = self.cell(block) else { return };
         let born = part_of(block);
@@ -551,6 +558,7 @@ impl Watch for Following {
         self.part += 1;
     }
 
+    #[inline(always)]
     fn came(&mut self, block: Block, _live: u64) {
         let Some(place) = self.cell(block) else { return };
         let amount = Amount { bytes: block.bytes(), count: 1 };
@@ -564,6 +572,7 @@ impl Watch for Following {
         }
     }
 
+    #[inline(always)]
     fn went(&mut self, block: Block, gone: Gone, _live: u64) {
         self.release(block, gone);
     }

@@ -120,6 +120,20 @@ impl Histories {
         self.part = part.max(self.part);
     }
 
+    /// A block of a program that has ended went.
+    #[cold]
+    fn went_since(&mut self, block: Block, gone: Released, image: ImageIndex, group: u32) {
+        let part = self.part_of(block.born().time()) as u16;
+        // What came since its end was not leaked.
+        let is_leaked = block.born().time() <= self.end;
+        if let Some(Some(since)) = self.since.get_mut(image.index())
+            && is_leaked
+            && since.len() < MOST_GARBAGE
+        {
+            since.push(Garbage { group, bytes: gone.bytes, part });
+        }
+    }
+
     /// The row's group, if it has one and its program runs.
     #[inline]
     fn running(&mut self, row: RowId) -> Option<(&mut RowState, &mut History)> {
@@ -161,6 +175,7 @@ impl Watch for Histories {
         }
     }
 
+    #[inline(always)]
     fn came(&mut self, block: Block, _live: u64) {
         if let Some((row, group)) = self.running(block.row()) {
             row.live += Amount { bytes: block.bytes(), count: 1 };
@@ -172,20 +187,12 @@ impl Watch for Histories {
         }
     }
 
+    #[inline(always)]
     fn went(&mut self, block: Block, gone: Released, _live: u64) {
         let part = self.part;
         let RowState { group, image, .. } = self.rows[block.row().0 as usize];
         if self.over.get(image.index()) == Some(&true) && group != NO_GROUP {
-            let part = self.part_of(block.born().time()) as u16;
-            // What came since its end was not leaked.
-            let is_leaked = block.born().time() <= self.end;
-            if let Some(Some(since)) = self.since.get_mut(image.index())
-                && is_leaked
-                && since.len() < MOST_GARBAGE
-            {
-                since.push(Garbage { group, bytes: gone.bytes, part });
-            }
-            return;
+            return self.went_since(block, gone, image, group);
         }
         if let Some((row, group)) = self.running(block.row()) {
             row.live -= gone.amount();

@@ -185,30 +185,37 @@ struct ImageBlocks {
 pub struct Block {
     /// Size in bits 0–50, number of the allocator in 51–55, part of the window above.
     packed: u64,
-    row: RowId,
-    thread: ThreadIndex,
-    /// Allocations of the thread up to this one, modulo 2^32.
-    sequence: u32,
-    born: Born,
+    /// Its row in bits 0–31, its thread above.
+    whose: u64,
+    /// Allocations of the thread up to this one, modulo 2^32, in bits 0–31, when it was [`Born`] above. Halves of words: two
+    /// that were just stored cannot be loaded as one without waiting, and blocks are often copied as soon as they are made.
+    since: u64,
 }
 
 impl Block {
     /// No block: the slot is free.
-    const NONE: Self = Self { packed: u64::MAX, row: RowId(0), thread: ThreadIndex(0), sequence: 0, born: Born(0) };
+    const NONE: Self = Self { packed: u64::MAX, whose: 0, since: 0 };
     const MOST_BYTES: u64 = (1 << Self::ALLOCATOR) - 1;
     const ALLOCATOR: u32 = 51;
     const PART: u32 = 56;
 
-    fn new(size: u64, allocator: Allocator, part: u8) -> Self {
+    /// Size, allocator and part.
+    fn packed(size: u64, allocator: Allocator, part: u8) -> u64 {
         // No address space is as large as the size that is cut here: a damaged capture claims it.
         let numbers = u64::from(allocator.number()) << Self::ALLOCATOR | u64::from(part) << Self::PART;
-        Self { packed: size.min(Self::MOST_BYTES) | numbers, ..Self::NONE }
+        size.min(Self::MOST_BYTES) | numbers
+    }
+
+    #[inline]
+    fn new(packed: u64, (row, thread): (RowId, ThreadIndex), sequence: u32, born: Born) -> Self {
+        let two = |low, high| u64::from(low) | u64::from(high) << 32;
+        Self { packed, whose: two(row.0, thread.0), since: two(sequence, born.0) }
     }
 
     /// A block for the tests of a [`Watch`].
     #[cfg(test)]
     pub(crate) fn of_row(row: RowId, bytes: u64) -> Self {
-        Self { row, ..Self::new(bytes, Allocator::Malloc, 1) }
+        Self::new(Self::packed(bytes, Allocator::Malloc, 1), (row, ThreadIndex(0)), 0, Born(0))
     }
 
     fn is_none(self) -> bool {
@@ -216,8 +223,9 @@ impl Block {
     }
 
     /// Its row, as [`Watch::row`] told it.
+    #[inline]
     pub fn row(self) -> RowId {
-        self.row
+        RowId(self.whose as u32)
     }
 
     /// Its size.
@@ -226,8 +234,9 @@ impl Block {
     }
 
     /// Who allocated it; no thread of the capture for what came before the keyframe at which the replay began.
+    #[inline]
     pub fn thread(self) -> ThreadIndex {
-        self.thread
+        ThreadIndex((self.whose >> 32) as u32)
     }
 
     /// By which function.
@@ -236,8 +245,13 @@ impl Block {
     }
 
     /// When.
+    #[inline]
     pub fn born(self) -> Born {
-        self.born
+        Born((self.since >> 32) as u32)
+    }
+
+    fn sequence(self) -> u32 {
+        self.since as u32
     }
 
     /// In which part of the window: 0 before it, 1 up to the first stop, see [`Replay::with_stops`].
@@ -275,7 +289,7 @@ const NO_ROW: RowId = RowId(u32::MAX);
 impl Said {
     fn of(saying: &Saying) -> Self {
         let Saying { size, stack, allocator, operation } = *saying;
-        let packed = Block::new(size, allocator, 0).packed;
+        let packed = Block::packed(size, allocator, 0);
         Self { packed, stack, row: NO_ROW, image: ImageIndex(0), allocator, operation }
     }
 
@@ -578,44 +592,46 @@ impl<W: Watch> Replay<W> {
         row
     }
 
-    #[inline]
+    #[inline(always)]
     fn allocated(&mut self, row: RowId, said: Said, thread: ThreadIndex, image: ImageIndex) {
         self.tally.allocated(row, said.allocator, said.bytes());
         let slot = self.images[image.index()].slots.take();
         let sequence = self.note_allocation(slot, thread);
-        let block = Block { packed: said.packed(self.part), row, thread, sequence, born: Born::at(self.now) };
+        let block = Block::new(said.packed(self.part), (row, thread), sequence, Born::at(self.now));
         self.put(slot, image, block);
         self.tell_came(block);
     }
 
-    #[inline]
+    #[inline(always)]
     fn freed(&mut self, slot: Slot, thread: ThreadIndex, image: ImageIndex) {
         let Some(block) = self.take(image, slot) else { return };
         self.images[image.index()].slots.give(slot);
         let temporary = self.note_temporary(slot, thread, block);
-        self.tally.freed(block.row, block.allocator(), block.bytes());
+        self.tally.freed(block.row(), block.allocator(), block.bytes());
         self.tell_went(block, block.whole(temporary));
     }
 
+    #[inline(never)]
     fn reallocated(&mut self, slot: Slot, (number, said): (u32, Said), thread: ThreadIndex, image: ImageIndex) {
         let Some(old) = self.take(image, slot) else { return };
         let temporary = self.note_temporary(slot, thread, old);
         let row = self.row_of(number, said, image);
-        self.tally.reallocated((old.row, old.allocator(), old.bytes()), (row, said.allocator, said.bytes()));
+        self.tally.reallocated((old.row(), old.allocator(), old.bytes()), (row, said.allocator, said.bytes()));
         // A mapping that is moved or resized is still the one it was.
         let (thread, sequence) = match old.allocator().is_mapping() {
-            true => (old.thread, old.sequence),
+            true => (old.thread(), old.sequence()),
             false => (thread, self.note_allocation(slot, thread)),
         };
-        let block = Block { packed: said.packed(self.part), row, thread, sequence, born: Born::at(self.now) };
+        let block = Block::new(said.packed(self.part), (row, thread), sequence, Born::at(self.now));
         self.put(slot, image, block);
         self.tell_reallocated(old, temporary, block);
     }
 
+    #[inline(never)]
     fn shrunk(&mut self, slot: Slot, bytes: u64, image: ImageIndex) {
         let Some(mut block) = self.take(image, slot) else { return };
         let bytes = bytes.min(block.bytes());
-        self.tally.shrunk(block.row, block.allocator(), bytes);
+        self.tally.shrunk(block.row(), block.allocator(), bytes);
         block.packed -= bytes;
         self.put(slot, image, block);
         self.tell_went(block, Gone { bytes, blocks: 0, temporary: false });
@@ -634,7 +650,7 @@ impl<W: Watch> Replay<W> {
             return;
         }
         if block.is_old() {
-            self.tally.old_gone(block.row, gone.amount());
+            self.tally.old_gone(block.row(), gone.amount());
         }
         self.watch.went(block, gone, self.tally.live().bytes);
     }
@@ -644,7 +660,7 @@ impl<W: Watch> Replay<W> {
         match (old.allocator().is_heap(), new.allocator().is_heap()) {
             (true, true) if self.stage == Stage::Within => {
                 if old.is_old() {
-                    self.tally.old_gone(old.row, old.whole(temporary).amount());
+                    self.tally.old_gone(old.row(), old.whole(temporary).amount());
                 }
                 self.watch.reallocated(old, old.whole(temporary), new, self.tally.live().bytes);
             }
@@ -682,15 +698,21 @@ impl<W: Watch> Replay<W> {
     #[inline]
     fn take(&mut self, image: ImageIndex, slot: Slot) -> Option<Block> {
         let place = self.images[image.index()].blocks.get_mut(slot.index());
-        let block = place.map_or(Block::NONE, |place| std::mem::replace(place, Block::NONE));
-        if block.is_none() {
-            self.inconsistent += 1;
-            return None;
+        match place {
+            Some(place) if !place.is_none() => {
+                let block = *place;
+                place.packed = Block::NONE.packed;
+                Some(block)
+            }
+            _ => {
+                self.inconsistent += 1;
+                None
+            }
         }
-        Some(block)
     }
 
     /// This thread allocates into this slot: gives how many allocations of it that makes.
+    #[inline]
     fn note_allocation(&mut self, slot: Slot, thread: ThreadIndex) -> u32 {
         let state = &mut self.threads[thread.index()];
         state.recent.allocated(slot.0);
@@ -698,6 +720,7 @@ impl<W: Watch> Replay<W> {
         state.allocations
     }
 
+    #[inline]
     fn put(&mut self, slot: Slot, image: ImageIndex, block: Block) {
         let blocks = &mut self.images[image.index()].blocks;
         // A slot is at most one above those ever used, so this grows by one at a time.
@@ -710,17 +733,18 @@ impl<W: Watch> Replay<W> {
     /// Files the block as temporary if it is, now that this thread releases it. Mappings never are: they are given back
     /// in parts, by whoever likes to. Nor is what came before the window. Gives whether it is, by the number of allocations
     /// between that was asked for.
+    #[inline(always)]
     fn note_temporary(&mut self, slot: Slot, thread: ThreadIndex, block: Block) -> bool {
-        if block.thread != thread || block.is_old() || block.allocator().is_mapping() {
+        if block.thread() != thread || block.is_old() || block.allocator().is_mapping() {
             return false;
         }
         let state = &mut self.threads[thread.index()];
         if let Some(between) = state.recent.freed(slot.0) {
-            self.tally.temporary(block.row, block.allocator(), block.bytes(), between);
+            self.tally.temporary(block.row(), block.allocator(), block.bytes(), between);
         }
-        let temporary = state.allocations.wrapping_sub(block.sequence) <= self.within;
+        let temporary = state.allocations.wrapping_sub(block.sequence()) <= self.within;
         if temporary {
-            let row = block.row.0 as usize;
+            let row = block.row().0 as usize;
             if self.temporary.len() <= row {
                 self.temporary.resize(row + 1, Amount::default());
             }
@@ -797,7 +821,7 @@ impl<W: Watch> Replay<W> {
             for live in frame.blocks {
                 let row = self.row(image, live.stack);
                 // Whose it is and when it came is not known: nobody's, at the beginning.
-                let block = Block { row, thread: NOBODY, ..Block::new(live.size, live.allocator, 0) };
+                let block = Block::new(Block::packed(live.size, live.allocator, 0), (row, NOBODY), 0, Born(0));
                 self.tally.was_there(row, live.allocator, block.bytes());
                 self.put(live.slot, image, block);
             }

@@ -269,31 +269,27 @@ impl Tally {
     /// A block came to life.
     #[inline]
     pub fn allocated(&mut self, row: RowId, allocator: Allocator, size: u64) {
-        self.count_event(row);
-        self.come(row, allocator, size);
+        self.come(row, allocator, size, 1);
     }
 
     /// A block was released.
     #[inline]
     pub fn freed(&mut self, row: RowId, allocator: Allocator, size: u64) {
-        self.count_event(row);
         self.totals.freed += 1;
-        self.go(row, allocator, size, 1);
+        self.go(row, allocator, Amount { bytes: size, count: 1 }, 1);
     }
 
     /// A block was reallocated: one event, however it went about.
     #[inline]
     pub fn reallocated(&mut self, old: (RowId, Allocator, u64), new: (RowId, Allocator, u64)) {
-        self.count_event(new.0);
         self.totals.reallocated += 1;
-        self.go(old.0, old.1, old.2, 1);
-        self.come(new.0, new.1, new.2);
+        self.go(old.0, old.1, Amount { bytes: old.2, count: 1 }, 0);
+        self.come(new.0, new.1, new.2, 1);
     }
 
     /// A part of a mapping was given back, the block lives on.
     pub fn shrunk(&mut self, row: RowId, allocator: Allocator, bytes: u64) {
-        self.count_event(row);
-        self.go(row, allocator, bytes, 0);
+        self.go(row, allocator, Amount { bytes, count: 0 }, 1);
     }
 
     /// A block that was never seen was released.
@@ -312,15 +308,13 @@ impl Tally {
         }
     }
 
-    #[inline]
-    fn count_event(&mut self, row: RowId) {
-        self.totals.events += 1;
-        let image = self.rows[row.0 as usize].image;
-        self.images[image.index()].totals.events += 1;
-    }
-
-    #[inline]
-    fn come(&mut self, row: RowId, allocator: Allocator, size: u64) {
+    /// A block came, by so many events.
+    #[inline(always)]
+    fn come(&mut self, row: RowId, allocator: Allocator, size: u64, events: u64) {
+        let row = &mut self.rows[row.0 as usize];
+        let image = &mut self.images[row.image.index()];
+        self.totals.events += events;
+        image.totals.events += events;
         let mix = &mut self.totals.allocators[allocator as usize];
         mix.bytes = mix.bytes.saturating_add(size);
         mix.count += 1;
@@ -334,8 +328,6 @@ impl Tally {
         add(&mut self.totals.sizes[bits], size);
         add(&mut self.totals.allocated, size);
 
-        let row = &mut self.rows[row.0 as usize];
-        let image = &mut self.images[row.image.index()];
         row.settle(self.generation, image.generation);
         add(&mut row.allocated, size);
         add(&mut row.live, size);
@@ -360,15 +352,17 @@ impl Tally {
         self.live_high = self.live_high.max(self.live.bytes);
     }
 
-    #[inline]
-    fn go(&mut self, row: RowId, allocator: Allocator, bytes: u64, count: u64) {
-        let gone = Amount { bytes, count };
+    /// A block or a part of one went, by so many events.
+    #[inline(always)]
+    fn go(&mut self, row: RowId, allocator: Allocator, gone: Amount, events: u64) {
+        let row = &mut self.rows[row.0 as usize];
+        let image = &mut self.images[row.image.index()];
+        self.totals.events += events;
+        image.totals.events += events;
         if !allocator.is_heap() {
             self.other_live -= gone;
             return;
         }
-        let row = &mut self.rows[row.0 as usize];
-        let image = &mut self.images[row.image.index()];
         row.settle(self.generation, image.generation);
         row.live -= gone;
         image.live -= gone;
