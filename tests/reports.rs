@@ -5,7 +5,7 @@ use crate::support::page;
 use crate::support::recording::Recording;
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::capture::{Growth, UnseenAllocator, UnseenAllocators};
-use heaptide_format::ids::{ImageIndex, StackId};
+use heaptide_format::ids::{ImageIndex, StackId, ThreadIndex};
 
 const APP: &str = "/app/app.py";
 const NUMPY: &str = "/venv/lib/python3.8/site-packages/numpy/core.py";
@@ -164,6 +164,37 @@ By stack
     let json = scratch().heaptide("leaks --all --json run.bin").succeeds().json();
     assert_eq!((&json["program"]["bytes"], &json["import"]["bytes"]), (&12_345.into(), &700.into()));
     assert_eq!(json["stacks"][1]["frames"][0]["function"], "_find_and_load");
+}
+
+/// 5 000 bytes from 0.1 s and 7 000 from 1.5 s, to the end at 2 s; 900 of another process from 0.5 s to its end at 1 s. The curve has 200
+/// parts of 10 ms.
+#[test]
+fn a_curve_ends_with_what_was_live_at_the_end() {
+    let mut recording = Recording::new();
+    let stack = recording.stack(&[("keep", APP, 20)]);
+    recording.clock_ms(100);
+    recording.allocate(stack, 5_000);
+    recording.clock_ms(500);
+    let child = recording.process(4_001, 0x030b);
+    recording.thread(child);
+    recording.allocate(stack, 900);
+    recording.clock_ms(1_000);
+    recording.end(child);
+    recording.clock_ms(1_500);
+    recording.switch(ThreadIndex(0));
+    recording.allocate(stack, 7_000);
+    recording.clock_ms(2_000);
+    recording.end(ImageIndex(0));
+    let scratch = Scratch::new();
+    scratch.file("run.bin", &recording.finish());
+    let report = scratch.heaptide("leaks --json run.bin").succeeds().json();
+    let curve: Vec<u64> =
+        report["sites"][0]["curve"].as_array().unwrap().iter().map(|bytes| bytes.as_u64().unwrap()).collect();
+    assert_eq!((report["sites"][0]["bytes"].as_u64(), curve.len()), (Some(12_900), 200));
+    let at = |parts: &[usize]| parts.iter().map(|part| curve[*part]).collect::<Vec<u64>>();
+    // What comes in a part is never less than itself from the next one on; what goes is missing at once.
+    assert_eq!(at(&[10, 11, 50, 51, 99, 100, 150, 151]), [0, 5_000, 5_000, 5_900, 5_900, 5_000, 5_000, 12_000]);
+    assert_eq!(at(&[198, 199]), [12_000, 12_000]);
 }
 
 #[test]

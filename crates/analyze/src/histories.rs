@@ -36,6 +36,9 @@ pub struct History {
     /// Those of them in each part of the run.
     pub freed_in: Vec<u32>,
     pub(crate) live: Amount,
+    /// The part in which a program that had any of it ended, and the least until then; `None` if there was more of it since. The
+    /// last part has what was live while a program ran, not what was there after all had ended.
+    pub(crate) at_end: Option<(usize, u64)>,
 }
 
 /// Follows groups of stacks through a run or a window of it.
@@ -102,8 +105,15 @@ impl Histories {
     /// The histories of all groups, the parts of the run until the last program ended, and how long a part is.
     pub fn finish(mut self) -> (Vec<History>, usize, Nanos) {
         self.go_to(INTERVALS - 1);
-        let parts = self.part_of(self.end) + 1;
-        (self.groups, parts, Nanos(self.step))
+        let last = self.part_of(self.end);
+        for group in &mut self.groups {
+            if let Some((part, least)) = group.at_end
+                && part == last
+            {
+                group.intervals[part].least = least;
+            }
+        }
+        (self.groups, last + 1, Nanos(self.step))
     }
 
     fn part_of(&self, now: Nanos) -> usize {
@@ -134,12 +144,16 @@ impl Histories {
         }
     }
 
-    /// The row's group, if it has one and its program runs.
+    /// The row's group, if it has one and its program runs: so more of it goes on.
     #[inline]
     fn running(&mut self, row: RowId) -> Option<(&mut RowState, &mut History)> {
         let row = &mut self.rows[row.0 as usize];
         let group = self.groups.get_mut(row.group as usize)?;
-        (self.over.get(row.image.index()) != Some(&true)).then_some((row, group))
+        if self.over.get(row.image.index()) == Some(&true) {
+            return None;
+        }
+        group.at_end = None;
+        Some((row, group))
     }
 }
 
@@ -264,6 +278,13 @@ impl Watch for Histories {
     fn image_ended(&mut self, image: ImageIndex) {
         if let Some(since) = self.since.get_mut(image.index()) {
             *since = None;
+        }
+        let part = self.part;
+        // A site has several rows of an image: all of them before any is taken away.
+        for row in self.rows.iter().filter(|row| row.image == image && row.live.bytes > 0) {
+            if let Some(group) = self.groups.get_mut(row.group as usize) {
+                group.at_end = group.intervals.last().map(|interval| (part, interval.least));
+            }
         }
         for row in self.rows.iter_mut().filter(|row| row.image == image) {
             let held = std::mem::take(&mut row.live);
