@@ -151,7 +151,7 @@ fn leaks_as_a_page() {
     let said = ran.exits(3).stderr();
     assert!(said.starts_with("heaptide: wrote run.leaks.html ("), "{said}");
     let page = data(&scratch.read("run.leaks.html"));
-    assert_eq!(page["leaks"]["headline"], "memory live at the end: 1.3 KiB in 2 blocks");
+    assert_eq!(page["leaks"]["headline"], "memory live at the end: 1.28 KiB in 2 blocks");
     assert_eq!(page["leaks"]["origins"][0], json!(["program", 1_234, 1]));
     assert_eq!(page["leaks"]["suppressed"], json!([["known", false, 77, 1]]));
     assert_eq!((&page["leaks"]["judged"], &page["leaks"]["sites"]["bytes"]), (&Value::Null, &json!([1_234])));

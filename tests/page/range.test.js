@@ -107,3 +107,13 @@ test('the words of the axis stand apart and differ', () => {
   assert.deepEqual(wide.map(({ seconds }) => seconds), [7200, 7200.002, 7200.004]);
   assert.equal(timeline.tickWords({ ...scale, right: 90 }, () => 1e9).length, 1);
 });
+
+test('sizes are written as the Rust half of the page writes them', () => {
+  // crates/report/src/units.rs has the same list.
+  const cases = [
+    [0, '0 B'], [1_023, '1023 B'], [1_024, '1 KiB'], [1_152, '1.13 KiB'], [1_311, '1.28 KiB'], [1_536, '1.5 KiB'], [10_234, '9.99 KiB'],
+    [10_235, '10 KiB'], [104_805_171, '99.9 MiB'], [104_805_172, '100 MiB'], [119_432_806, '114 MiB'], [1_048_063, '1023 KiB'], [1_048_064, '1 MiB'],
+    [3 * 2 ** 50, '3 PiB'],
+  ];
+  for (const [bytes, text] of cases) assert.equal(words.humanBytes(bytes), text);
+});

@@ -141,6 +141,11 @@ pub fn title_within(profile: &Profile, metric: Metric, within: u32) -> String {
 
 /// The headline of a metric: its total, and for the peak when it was.
 pub fn headline(profile: &Profile, metric: Metric, within: u32) -> String {
+    headline_in(profile, metric, within, size)
+}
+
+/// The same with bytes written by another rule.
+pub fn headline_in(profile: &Profile, metric: Metric, within: u32, size: fn(u64) -> String) -> String {
     let total = profile.total.of(metric);
     let what = title_within(profile, metric, within);
     let blocks = match metric {

@@ -4,12 +4,12 @@ mod course;
 mod leaks;
 mod types;
 
-use crate::context::{Context, headline};
+use crate::context::{Context, headline_in};
 use crate::diff::words;
 use crate::html::{
     Amounts, FlamePage, FrameKind as PageKind, Metric as PageMetric, PageCell, PageFrame, PageMark, PageNode, TimePoint,
 };
-use crate::units::{count, share, size, time};
+use crate::units::{count, page_size, share, time};
 use heaptide_analyze::call_tree::CallTree;
 use heaptide_analyze::course::Course;
 use heaptide_analyze::diff::Diff;
@@ -92,7 +92,7 @@ pub fn of_diff(before: &Context<'_>, after: &Context<'_>, diff: &Diff, metric: M
     };
     let mut facts = vec![("before".to_owned(), named(before)), ("after".to_owned(), named(after))];
     for metric in diff.metrics.iter().copied() {
-        let [was, is] = [diff.total_before, diff.total_after].map(|total| size(total.of(metric).bytes));
+        let [was, is] = [diff.total_before, diff.total_after].map(|total| page_size(total.of(metric).bytes));
         facts.push((words(diff, metric), format!("{was} → {is}")));
     }
     let warning = |side: &'static str| move |text: &String| format!("{side}: {text}");
@@ -132,7 +132,7 @@ fn facts(context: &Context<'_>, profile: &Profile, within: u32) -> Vec<(String, 
         facts.push(("process".to_owned(), pid.to_string()));
     }
     for metric in profile.metrics.iter().copied() {
-        let line = headline(profile, metric, within);
+        let line = headline_in(profile, metric, within, page_size);
         let (what, figures) = line.split_once(": ").unwrap_or((&line, ""));
         facts.push((what.to_owned(), figures.to_owned()));
     }
@@ -156,12 +156,16 @@ fn facts(context: &Context<'_>, profile: &Profile, within: u32) -> Vec<(String, 
     facts.push(("events".to_owned(), count(totals.events)));
     facts.push(("events lost".to_owned(), count(totals.tracer.lost)));
     if totals.peak_rss > 0 {
-        facts.push(("highest RSS seen".to_owned(), size(totals.peak_rss)));
+        facts.push(("highest RSS seen".to_owned(), page_size(totals.peak_rss)));
     }
     let bare = profile.bare.of(Metric::Allocated);
     facts.push((
         "without a stack".to_owned(),
-        format!("{} ({} of allocated)", size(bare.bytes), share(bare.bytes, profile.total.of(Metric::Allocated).bytes)),
+        format!(
+            "{} ({} of allocated)",
+            page_size(bare.bytes),
+            share(bare.bytes, profile.total.of(Metric::Allocated).bytes)
+        ),
     ));
     facts
 }

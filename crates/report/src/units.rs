@@ -18,6 +18,33 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// Bytes in binary units with three significant digits, as the page's script writes them (`humanBytes` in `assets/words.js`), so that one
+/// page has one rule: `512 B`, `1.28 KiB`, `12.1 MiB`, `114 MiB`.
+pub fn page_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut unit = 0;
+    // 1023.5 would be written as 1024.
+    while u128::from(bytes) * 2 >= (2047 << (10 * unit)) && unit < UNITS.len() - 1 {
+        unit += 1;
+    }
+    // In thousandths, which no limit lies between.
+    let value = (u128::from(bytes) * 1000) >> (10 * unit);
+    let digits = match value {
+        _ if unit == 0 => 0,
+        99_950.. => 0,
+        9_995.. => 1,
+        _ => 2,
+    };
+    // To the nearest; of two the larger one.
+    let ten = 10_u128.pow(digits);
+    let rounded = (((u128::from(bytes) * ten * 2) >> (10 * unit)) + 1) / 2;
+    let number = match (rounded / ten, rounded % ten) {
+        (whole, 0) => whole.to_string(),
+        (whole, part) => format!("{whole}.{part:0width$}", width = digits as usize).trim_end_matches('0').to_owned(),
+    };
+    format!("{number} {}", UNITS[unit])
+}
+
 /// A difference of bytes with its sign: `+1.5 KiB`, `-12 B`, `0 B`.
 pub fn signed_size(bytes: i128) -> String {
     signed(bytes, size)
@@ -124,6 +151,30 @@ mod tests {
         assert_eq!(signed_size(12), "+12 B");
         assert_eq!(signed_count(-1234), "-1,234");
         assert_eq!(signed_count(0), "0");
+    }
+
+    /// `tests/page/range.test.js` has the same of the script.
+    #[test]
+    fn sizes_of_the_page() {
+        let cases = [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1 KiB"),
+            (1_152, "1.13 KiB"),
+            (1_311, "1.28 KiB"),
+            (1_536, "1.5 KiB"),
+            (10_234, "9.99 KiB"),
+            (10_235, "10 KiB"),
+            (104_805_171, "99.9 MiB"),
+            (104_805_172, "100 MiB"),
+            (119_432_806, "114 MiB"),
+            (1_048_063, "1023 KiB"),
+            (1_048_064, "1 MiB"),
+            (3 << 50, "3 PiB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(page_size(bytes), text);
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What was left at the end, as the page has it.
 
-use crate::context::headline;
+use crate::context::headline_in;
 use crate::html::{Curve, Judging, LeaksSection, MOST_SITES, MOST_STACKS, SiteColumns, SiteStack};
+use crate::units::page_size;
 use heaptide_analyze::Capture;
 use heaptide_analyze::instants::Span;
 use heaptide_analyze::leaks::{Leak, Leaks, Origin};
@@ -43,7 +44,7 @@ pub fn leaks_section(
         (pattern.text.clone(), pattern.is_builtin, amount.bytes, amount.count)
     };
     LeaksSection {
-        headline: headline(profile, Metric::Leaked, 0),
+        headline: headline_in(profile, Metric::Leaked, 0, page_size),
         judged: parts.map(|parts| Judging { newest, from_ns: from, step_ns: leaks.step.0, parts }),
         origins: Origin::ALL.into_iter().map(origin).collect(),
         suppressed: leaks.suppressed.iter().map(suppressed).collect(),
