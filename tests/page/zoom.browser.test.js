@@ -6,9 +6,12 @@
 // PAGE is any page of a whole run that took half a second or more.
 
 import assert from 'node:assert/strict';
-import { resolve } from 'node:path';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import test from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { dataOf, withData } from './encoding.js';
 import { noBrowser, usePages } from './browser.js';
 
 const file = process.env.PAGE && resolve(process.env.PAGE);
@@ -19,9 +22,9 @@ let page;
 usePages(skip, /^file:/, (opened) => { page = opened.page; });
 
 const check = (name, body) => test(name, { skip }, body);
-const open = async (address = '') => {
+const open = async (address = '', of = file) => {
   await page.goto('about:blank');
-  await page.goto(pathToFileURL(file).href + address);
+  await page.goto(pathToFileURL(of).href + address);
   await page.waitForFunction(() => !document.getElementById('page').hidden);
 };
 const text = (id) => page.locator(`#${id}`).textContent();
@@ -170,4 +173,23 @@ check('where a window can end is seen when the plot is zoomed', async () => {
   await page.mouse.move(5, 5);
   const count = await ticks();
   assert.ok(count > 5 && count < 40, `${count} ticks`);
+});
+
+check('a page that knows no instants can be zoomed too', async () => {
+  const html = readFileSync(file, 'utf8');
+  const data = JSON.parse(dataOf(html));
+  const bare = join(mkdtempSync(join(tmpdir(), 'heaptide-page-')), 'bare.html');
+  writeFileSync(bare, withData(html, JSON.stringify({ ...data, course: null })));
+  await open('', bare);
+  assert.equal(await page.locator('#timeline-canvas').getAttribute('role'), 'img');
+  await page.keyboard.press('+');
+  await page.waitForFunction(() => window.location.hash.includes('plot='));
+  const [from, to] = await shown();
+  // Around the peak.
+  assert.ok(from <= data.peak_at_seconds && to >= data.peak_at_seconds, `${from} ${data.peak_at_seconds} ${to}`);
+  assert.equal(await seen('plot-window'), false);
+  await page.locator('#plot-out').focus();
+  await page.keyboard.press('Enter');
+  assert.equal(await shown(), null);
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'timeline-canvas');
 });

@@ -160,6 +160,8 @@ export class TimeBar {
     });
     if (this.course === null) {
       canvas.setAttribute('role', 'img');
+      // No stop for the tab key, but a place for the focus of a button of it that goes.
+      canvas.tabIndex = -1;
       return;
     }
     canvas.tabIndex = 0;
