@@ -30,6 +30,7 @@ mod native_stacks;
 mod old_captures;
 mod one_event;
 mod page_course;
+mod page_large;
 mod page_tabs;
 mod places;
 mod privacy;

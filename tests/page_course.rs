@@ -8,31 +8,40 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-type Functions = BTreeMap<String, (u64, u64)>;
+pub(crate) type Functions = BTreeMap<String, (u64, u64)>;
 
 /// Own bytes and blocks of each function, by `summary --json` with these options.
-fn reported(run: &Run, options: &str) -> Functions {
+pub(crate) fn reported(run: &Run, options: &str) -> Functions {
     let json = run.heaptide(&format!("summary --json --limit 0 {options} run.bin")).exits(0).json();
     let amount = |row: &Value| (row["own"]["bytes"].as_u64().unwrap(), row["own"]["count"].as_u64().unwrap());
     let rows = json["functions"].as_array().unwrap().iter();
-    rows.map(|row| (row["function"].as_str().unwrap().to_owned(), amount(row)))
-        .filter(|(_, of)| *of != (0, 0))
-        .collect()
+    added_up(rows.map(|row| (row["function"].as_str().unwrap().to_owned(), amount(row))))
+}
+
+/// Functions of one name are one, as are those of an object that have none: `libc.so.6+0x3c9fa` is `libc.so.6`.
+pub(crate) fn added_up(functions: impl IntoIterator<Item = (String, (u64, u64))>) -> Functions {
+    let mut sums = Functions::new();
+    for (name, (bytes, count)) in functions.into_iter().filter(|(_, of)| *of != (0, 0)) {
+        let name = name.split_once("+0x").map_or(name.as_str(), |(object, _)| object);
+        let sum = sums.entry(name.to_owned()).or_default();
+        *sum = (sum.0 + bytes, sum.1 + count);
+    }
+    sums
 }
 
 /// The same, by the page's model; one answer for each question.
-fn asked(run: &Run, questions: &[Value]) -> Vec<Functions> {
+pub(crate) fn asked(run: &Run, questions: &[Value]) -> Vec<Functions> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/ask.js");
     let mut command = Command::new("node");
     command.arg(script).arg(run.directory().join("page.html")).args(questions.iter().map(Value::to_string));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines.lines().map(|line| added_up(serde_json::from_str::<Functions>(line).unwrap())).collect()
 }
 
 /// Each question beside the options that mean the same, of a page made with these options.
-fn compare(run: &Run, page: &str, pairs: &[(Value, String)]) {
+pub(crate) fn compare(run: &Run, page: &str, pairs: &[(Value, String)]) {
     run.heaptide(&format!("flamegraph -f -o page.html {page} run.bin")).exits(0);
     let questions: Vec<Value> = pairs.iter().map(|(question, _)| question.clone()).collect();
     for ((question, options), answer) in pairs.iter().zip(asked(run, &questions)) {
@@ -40,7 +49,7 @@ fn compare(run: &Run, page: &str, pairs: &[(Value, String)]) {
     }
 }
 
-fn has_node() -> bool {
+pub(crate) fn has_node() -> bool {
     let there = Command::new("node").arg("--version").output().is_ok();
     if !there {
         announce("skipped: no node on this machine");
@@ -48,7 +57,7 @@ fn has_node() -> bool {
     there
 }
 
-const METRICS: [(&str, &str); 4] =
+pub(crate) const METRICS: [(&str, &str); 4] =
     [("peak", ""), ("leaked", "--leaks"), ("allocated", "--allocated"), ("temporary", "--temporary")];
 
 #[test]
@@ -122,12 +131,7 @@ fn threads_processes_and_functions_that_allocate_add_up() {
     let allocators = data["allocators"].as_array().unwrap();
     let all = |key: &str, values: Vec<Value>| {
         let questions: Vec<Value> = values.iter().map(|value| json!({"metric": "allocated", key: value})).collect();
-        let mut sums = Functions::new();
-        for (name, (bytes, count)) in asked(&run, &questions).into_iter().flatten() {
-            let sum = sums.entry(name).or_default();
-            *sum = (sum.0 + bytes, sum.1 + count);
-        }
-        sums
+        added_up(asked(&run, &questions).into_iter().flatten())
     };
     let expected = reported(&run, "--allocated");
     assert_eq!(all("process", (0..processes).map(Value::from).collect()), expected);

@@ -2,7 +2,7 @@
 //
 //     node ask.js page.html '{"metric": "leaked", "from": "one", "to": "two"}' ...
 //
-// `from` and `to` are marks, null for the start and the end; `at` a mark; without any the whole run. Prints one line of JSON
+// `from`, `to` and `at` are marks or seconds, null for the start and the end; without any the whole run. Prints one line of JSON
 // for each question.
 
 import { readFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ const html = readFileSync(file, 'utf8');
 const start = html.indexOf('id="data">') + 'id="data">'.length;
 const page = readPage(await unpackPage(html.slice(start, html.indexOf('</script>', start))));
 
-const instant = (mark, otherwise) => (mark === null ? String(otherwise) : `mark:${mark}`);
+const instant = (at, otherwise) => (typeof at === 'string' ? `mark:${at}` : String(at ?? otherwise));
 for (const question of questions) {
   const { metric, at, from, to, ...rest } = JSON.parse(question);
   const look = rest;

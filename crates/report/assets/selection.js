@@ -156,7 +156,7 @@ function passOf({ cells, threads }, { process, thread, allocator }) {
 }
 
 /**
- * "worker (4005)", "4005"; what is no thread has no number.
+ * "worker (4005)", "4005"; what is no thread, or several that are put together, has no number.
  * @param {Page} page
  * @param {number} thread
  */

@@ -145,7 +145,7 @@ pub struct PageProcess {
 pub struct PageThread {
     /// Index in [`FlamePage::processes`].
     pub process: u32,
-    /// The kernel's number for it.
+    /// The kernel's number for it; 0: several that are put together, or not known.
     pub tid: u32,
     /// Its name; empty: not known.
     pub name: String,

@@ -1,5 +1,6 @@
 //! A profile or a difference as the interactive page wants it.
 
+mod cells;
 mod course;
 mod leaks;
 mod types;

@@ -1,24 +1,28 @@
 //! The course of a run, with the cells of the page: its nodes by thread and function.
 
+use super::cells::Cells;
 use super::label;
 use crate::context::Context;
-use crate::html::{FlamePage, Metric as PageMetric, PageCell, PageCourse, PageInstant, PageProcess, PageThread};
+use crate::html::{FlamePage, Metric as PageMetric, PageCourse, PageInstant, PageProcess, PageThread};
 use crate::units::visible;
 use heaptide_analyze::course::Course;
 use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_format::capture::summary::Amount;
-use heaptide_format::ids::{ImageIndex, ThreadIndex};
-use std::collections::HashMap;
-use std::hash::Hash;
+use heaptide_format::ids::ImageIndex;
 
 /// Rows of a course in a page, some 6 bytes each. A run with more is divided into fewer parts.
 const MOST_ROWS: usize = 600_000;
+/// Rows for each cell, of a page that has more cells than would leave so many: dividing the run less and less finely does not help
+/// where the cells themselves are many, and the page is long anyway.
+const ROWS_OF_A_CELL: usize = 4;
 
 /// What a course tells of the whole run, in its order, and the byte-seconds.
 const METRICS: [Metric; 5] = [Metric::Peak, Metric::Leaked, Metric::Allocated, Metric::Temporary, Metric::ByteSeconds];
 
 /// In place of a thread's name: whichever allocated before the window.
 const EARLIER: &str = "before the window";
+/// In place of the name of one: several that are put together.
+const OTHERS: &str = "other threads";
 
 /// What there is to say of a course that does not agree with its profile.
 const CONTRADICTION: &str = "the events of this capture do not add up to its summary, so it is damaged and no instant of the \
@@ -42,41 +46,23 @@ pub(super) fn add(
         page.warnings.push(CONTRADICTION.to_owned());
         return;
     }
-    let mut images = Numbered::<ImageIndex>::default();
-    let mut threads = Numbered::<(ImageIndex, ThreadIndex)>::default();
-    let mut allocators = Numbered::<&'static str>::default();
-    let mut cells = Numbered::<PageCell>::default();
-    // Stacks that differ only in instructions of one line are one node.
-    let places: Vec<u32> = course
-        .cells
-        .iter()
-        .map(|cell| {
-            let node = profile.places.get(cell.stack.index()).copied().flatten().map(|node| node.0).or(bare);
-            images.number(cell.image);
-            cells.number(PageCell {
-                // What has no stack has a node if there is any such.
-                node: node.unwrap_or(u32::MAX),
-                thread: Some(threads.number((cell.image, cell.thread))),
-                allocator: Some(allocators.number(cell.allocator.name()) as u8),
-            })
-        })
-        .collect();
+    let Cells { images, threads, allocators, cells, places } = Cells::of(&course, profile, bare);
     let names = &context.capture.names;
     page.threads = threads
-        .all
         .iter()
-        .map(|(image, thread)| PageThread {
-            process: images.number(*image),
-            tid: names.thread(*thread).map_or(0, |thread| thread.tid),
-            name: match names.thread(*thread) {
+        .map(|(process, thread)| PageThread {
+            process: *process,
+            tid: thread.and_then(|thread| names.thread(thread)).map_or(0, |thread| thread.tid),
+            name: match thread.map(|thread| (names.thread(thread), names.thread_name(thread))) {
+                Some((Some(_), name)) => name.unwrap_or_default().to_owned(),
                 // A replay from a keyframe on does not know of whom what was live there was.
-                None => EARLIER.to_owned(),
-                Some(_) => names.thread_name(*thread).unwrap_or_default().to_owned(),
+                Some((None, _)) => EARLIER.to_owned(),
+                None => OTHERS.to_owned(),
             },
         })
         .collect();
-    page.allocators = allocators.all;
-    page.cells = cells.all;
+    page.allocators = allocators;
+    page.cells = cells;
 
     let mut sums = vec![[Amount::default(); METRICS.len()]; page.cells.len()];
     for ((place, whole), cost) in places.iter().zip(course.whole()).zip(&course.byte_seconds) {
@@ -94,10 +80,9 @@ pub(super) fn add(
     page.default_metric = METRICS.into_iter().position(|shown| shown == metric).unwrap_or(0);
 
     course.join_cells(&places);
-    course.limit(MOST_ROWS);
+    course.limit(MOST_ROWS.max(page.cells.len() * ROWS_OF_A_CELL));
     // The parts have their last numbers now.
     page.processes = images
-        .all
         .iter()
         .map(|image| PageProcess {
             pid: names.image(*image).map_or(0, |image| image.pid),
@@ -128,26 +113,5 @@ fn command(context: &Context<'_>, image: ImageIndex) -> String {
     match arguments.is_empty() {
         true => visible(names.text(image.program)),
         false => visible(&arguments.join(" ")),
-    }
-}
-
-/// Things in the order in which they were first met, each with its number.
-struct Numbered<T> {
-    numbers: HashMap<T, u32>,
-    all: Vec<T>,
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Self { numbers: HashMap::new(), all: Vec::new() }
-    }
-}
-
-impl<T: Copy + Eq + Hash> Numbered<T> {
-    fn number(&mut self, thing: T) -> u32 {
-        *self.numbers.entry(thing).or_insert_with(|| {
-            self.all.push(thing);
-            self.all.len() as u32 - 1
-        })
     }
 }
