@@ -77,7 +77,8 @@ test('data of the Rust side are read', () => {
   assert.deepEqual([...data.metrics[0].before.counts], [0, 0, 0, 2]);
   assert.equal(data.peakAt, 0.5);
   assert.deepEqual([data.title, data.inverted, data.temporaryWithin], ['heaptide: job.py', true, 5]);
-  assert.equal(data.timeline.live[0], 13400);
+  // One look, and the highest instants of the course: the first before it, the second below it.
+  assert.deepEqual([[...data.timeline.seconds], [...data.timeline.live], [...data.timeline.rss]], [[0.24, 0.3, 0.5], [13000, 13345, 13400], [0, 0, 40960]]);
 });
 
 const broken = (change, message) => {

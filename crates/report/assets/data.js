@@ -3,6 +3,7 @@
 // Everything is checked here, so that nothing after it needs to doubt an index. Pure.
 
 import { array, check, indices, instantsIn, numbers, textsIn } from './checks.js';
+import { withHighest } from './highest.js';
 import { readLeaks } from './data_leaks.js';
 import { readTypes } from './data_types.js';
 
@@ -102,6 +103,7 @@ export function readPage(text) {
   check(typeof raw.inverted === 'boolean', '"inverted" is missing');
   check(Number.isInteger(raw.temporary_within) && raw.temporary_within >= 0, '"temporary_within" is missing');
   const seconds = instantsIn(raw.timeline?.seconds, 'timeline.seconds');
+  const course = raw.course === null ? null : readCourse(raw.course, cells.length, marks.name.length);
   const modules = raw.modules === undefined ? [] : Array.from(indices(raw.modules, 'modules', strings.length, frames.length), (i) => strings[i]);
   const leaks = readLeaks(raw.leaks, nodes.length);
   const types = readTypes(raw.types);
@@ -118,16 +120,16 @@ export function readPage(text) {
     allocators,
     metrics,
     span: raw.span === null ? null : readSpan(raw.span),
-    course: raw.course === null ? null : readCourse(raw.course, cells.length, marks.name.length),
+    course,
     defaultMetric: raw.default_metric,
     inverted: raw.inverted,
     temporaryWithin: raw.temporary_within,
-    timeline: {
+    timeline: withHighest({
       seconds,
       live: new Float64Array(numbers(raw.timeline.live, 'timeline.live', seconds.length)),
       rss: new Float64Array(numbers(raw.timeline.rss, 'timeline.rss', seconds.length)),
       length: seconds.length,
-    },
+    }, course),
     marks,
     censuses: numbers(raw.censuses, 'censuses'),
     startedUnix: numbers([raw.started_unix], 'started_unix')[0],

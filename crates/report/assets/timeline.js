@@ -3,7 +3,7 @@
 
 import { prepareCanvas } from './draw.js';
 import { wholeRange } from './range.js';
-import { humanBytes, instantWords } from './words.js';
+import { bytesBeside, instantWords } from './words.js';
 
 /**
  * @typedef {import('./data.js').Timeline} Timeline
@@ -264,7 +264,7 @@ function drawAxes(context, scale, style) {
     line(context, [{ x: scale.left, y }, { x: scale.right, y }], style('--line'), 1, []);
     context.fillStyle = style('--soft');
     context.textAlign = 'right';
-    context.fillText(part === 0 ? '0' : humanBytes(scale.top * part), scale.left - 8, y);
+    context.fillText(part === 0 ? '0' : bytesBeside(scale.top * part, scale.top), scale.left - 8, y);
   }
   context.textBaseline = 'top';
   for (const { seconds, text } of tickWords(scale, (text) => context.measureText(text).width)) {

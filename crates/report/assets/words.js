@@ -24,6 +24,17 @@ export function humanBytes(bytes) {
 }
 
 /**
+ * Bytes in the unit that another number of bytes has: "0.75 GiB" beside "1.5 GiB".
+ * @param {number} bytes
+ * @param {number} other
+ * @returns {string}
+ */
+export function bytesBeside(bytes, other) {
+  const unit = humanBytes(other).split(' ')[1];
+  return `${Number((bytes / 1024 ** UNITS.indexOf(unit)).toPrecision(3))} ${unit}`;
+}
+
+/**
  * A whole number with its thousands set apart: "12,345".
  * @param {number} count
  * @returns {string}

@@ -65,17 +65,30 @@ pub fn of_profile(
     };
     // The timeline is that of the whole tree of processes.
     if context.pid.is_none() {
-        page.timeline = capture
-            .timeline
-            .iter()
-            .map(|sample| TimePoint { seconds: sample.time.seconds(), live: sample.live, rss: sample.rss })
-            .collect();
+        page.timeline = timeline(context);
     }
     let bare = add_bare(&mut page, &profile.metrics, &profile.bare, None);
     if let Some(course) = course {
         course::add(&mut page, context, profile, bare, course, metric);
     }
     page
+}
+
+/// Memory as it was looked at while recording, and at the peak, which as a rule was between two looks.
+fn timeline(context: &Context<'_>) -> Vec<TimePoint> {
+    let totals = &context.capture.account.totals;
+    let samples = context.capture.timeline.iter();
+    let mut points: Vec<TimePoint> = samples
+        .map(|sample| TimePoint { seconds: sample.time.seconds(), live: sample.live, rss: sample.rss })
+        .collect();
+    let at = totals.peak_at.seconds();
+    let after = points.partition_point(|point| point.seconds <= at);
+    if !points.is_empty() && points.iter().all(|point| point.live < totals.peak.bytes) {
+        // Resident memory was not looked at then: it is that of the look before.
+        let rss = after.checked_sub(1).map_or(0, |before| points[before].rss);
+        points.insert(after, TimePoint { seconds: at, live: totals.peak.bytes, rss });
+    }
+    points
 }
 
 /// The page of a difference, showing this metric first.

@@ -27,6 +27,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("words.js", include_str!("../../assets/words.js")),
     ("course.js", include_str!("../../assets/course.js")),
     ("checks.js", include_str!("../../assets/checks.js")),
+    ("highest.js", include_str!("../../assets/highest.js")),
     ("data_leaks.js", include_str!("../../assets/data_leaks.js")),
     ("data_types.js", include_str!("../../assets/data_types.js")),
     ("data.js", include_str!("../../assets/data.js")),
