@@ -406,6 +406,11 @@ test('places', () => {
   assert.equal(words.fileAndLine('/a/b.py', 3), '/a/b.py:3');
   assert.equal(words.fileAndLine('/a/b.py', 0), '/a/b.py');
   assert.equal(words.baseName('C:\\x\\y.py'), 'y.py');
+  assert.equal(words.tellingName('/lib/flask/app.py:7'), 'app.py:7');
+  assert.equal(words.tellingName('/lib/flask/__init__.py:16'), 'flask/__init__.py:16');
+  assert.equal(words.tellingName('C:\\x\\job\\__main__.py'), 'job\\__main__.py');
+  assert.equal(words.tellingName('__init__.py'), '__init__.py');
+  assert.equal(words.tellingName('<frozen runpy>'), '<frozen runpy>');
 });
 
 // ---- timeline -----------------------------------------------------------------------------------------------

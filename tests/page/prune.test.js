@@ -65,6 +65,36 @@ test('the import system and other frames of the interpreter are hidden apart', (
   assert.deepEqual([model.hasImports, model.hasInterpreter, model.hasProject], [true, true, true]);
 });
 
+// Native stacks: the program starts in C, Python code calls the interpreter's C functions and those of an extension.
+const MACHINERY = `
+  - _start@python3.11!4 0 0
+  0 start_main@libc.so.6!4 0 0
+  1 Py_RunMain@libpython3.11.so.1.0!4 0 0
+  2 init@python3.11!4 30 1
+  2 eval@python3.11!4 0 0
+  4 main 100 1
+  5 list_resize@python3.11!4 1000 1
+  6 sort@numpy!4 10000 1
+  7 malloc@libc.so.6!4 100000 1
+  7 back@python3.11!4 1000000 1
+  9 key 10000000 1`;
+
+test('native code of the interpreter is hidden where it does what Python code wants', () => {
+  const shown = outline(looking(MACHINERY, { interpreter: false }));
+  assert.equal(shown, 'all 11111130(main 11111100(sort 11110000(key 10000000 malloc 100000)) init 30)');
+  const whole = outline(looking(MACHINERY));
+  assert.match(whole, /^all 11111130\(_start 11111130\(start_main 11111130\(Py_RunMain 11111130\(eval 11111100\(main 11111100\(list_resize 11111000/);
+  assert.equal(looking(MACHINERY).hasInterpreter, true);
+});
+
+test('of a program without Python code nothing is the interpreter’s', () => {
+  const text = `
+    - _start@python3.11!4 0 0
+    0 main@libc.so.6!4 5 1`;
+  assert.equal(outline(looking(text, { interpreter: false })), 'all 5(_start 5(main 5))');
+  assert.equal(looking(text).hasInterpreter, false);
+});
+
 test('only the project’s code: all else goes to the nearest caller of the project', () => {
   // find, load and mod (11 100) are main's.
   assert.equal(outline(looking(IMPORTS, { onlyProject: true })), 'all 111111(main 111110(own 100000))');

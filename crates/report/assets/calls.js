@@ -51,9 +51,10 @@ export function sameFrames(frames, byLine) {
  * @param {Nodes} nodes
  * @param {Int32Array} same  from `sameFrames`
  * @param {(frame: number) => boolean} [hidden]
+ * @param {Uint8Array | null} [hiddenNodes]  1 for the nodes that are hidden whatever their frame is
  * @returns {CallTree}
  */
-export function mergeNodes(nodes, same, hidden = () => false) {
+export function mergeNodes(nodes, same, hidden = () => false, hiddenNodes = null) {
   const n = nodes.length;
   const parent = new Int32Array(n + 1);
   const frame = new Int32Array(n + 1);
@@ -64,7 +65,7 @@ export function mergeNodes(nodes, same, hidden = () => false) {
   const isHidden = Uint8Array.from(same, (_, f) => Number(hidden(f)));
   for (let i = 0; i < n; i++) {
     const above = nodes.parent[i] < 0 ? 0 : treeNode[nodes.parent[i]];
-    if (isHidden[nodes.frame[i]]) {
+    if (isHidden[nodes.frame[i]] || hiddenNodes?.[i]) {
       treeNode[i] = above;
       continue;
     }

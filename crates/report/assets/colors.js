@@ -29,8 +29,8 @@ export function kindColor(kind, shade, dark) {
   const [hue, saturation, light] = (dark ? DARK : LIGHT)[kind];
   const a = shade ? hash(shade) - 0.5 : 0;
   const b = shade ? hash(`${shade}~`) - 0.5 : 0;
-  // Libraries are told apart by shade; the other kinds should above all look like themselves.
-  const spread = kind === 1 ? 34 : 8;
+  // Libraries and native functions are told apart by shade; the other kinds should above all look like themselves.
+  const spread = kind === 1 || kind === 4 ? 34 : 8;
   return `hsl(${Math.round(hue + spread * a)} ${saturation}% ${Math.round(light + 7 * b)}%)`;
 }
 

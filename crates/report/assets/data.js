@@ -18,6 +18,8 @@ const EARLIER_PART = -1;
 
 /** Number of the kind "Interpreter" (import system and the like), which the page can hide. */
 export const INTERPRETER = 3;
+/** That of native code. */
+export const NATIVE = 4;
 
 /**
  * @typedef {{name: string[], file: string[], package: string[], source: string[], line: Uint32Array, kind: Uint8Array,

@@ -124,7 +124,7 @@ export class LineTree {
       [this.tree, this.own] = [model.tree, model.own];
       return this;
     }
-    this.tree = mergeNodes(model.page.nodes, this.groups('line'), hiddenFrames(model.frames, model.look));
+    this.tree = mergeNodes(model.page.nodes, this.groups('line'), hiddenFrames(model.frames, model.look), model.hiddenNodes());
     this.own = model.ownOf(this.tree);
     return this;
   }

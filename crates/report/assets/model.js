@@ -2,7 +2,7 @@
 // The page's data and what the reader looks at → everything shown: tree, view, widths, matches, words.
 // No document and no canvas here; main.js passes the reader's wishes in, draw.js and panels.js show the result.
 
-import { INTERPRETER, KINDS } from './data.js';
+import { INTERPRETER, KINDS, NATIVE } from './data.js';
 import { BEFORE, BYTES, COUNTS, change, widthColumn } from './calls.js';
 import { frameTotals, mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
 import { matchFrames, matchTotals, matcher } from './calls.js';
@@ -13,9 +13,9 @@ import { firstLook } from './address.js';
 import { LineTree } from './functions.js';
 import { askerRows, isAsker } from './asked.js';
 import { onlyGrown } from './changes.js';
-import { SMALLER, hiddenFrames, importFrames, mergeRecursion, smallerTogether } from './prune.js';
+import { SMALLER, hiddenFrames, importFrames, interpreterNodes, mergeRecursion, smallerTogether } from './prune.js';
 import { changeColor, kindColor, packageColor, rootColor, shareColor } from './colors.js';
-import { baseName, countNoun, counted, exact, fileAndLine, humanBytes, percent, signed } from './words.js';
+import { countNoun, counted, exact, fileAndLine, humanBytes, percent, signed, tellingName } from './words.js';
 
 /**
  * @typedef {import('./address.js').Look} Look
@@ -31,7 +31,9 @@ export class Model {
     const isDifference = page.metrics[0].before !== null;
     const imports = importFrames(page.frames);
     this.hasImports = imports.some((is) => is === 1);
-    this.hasInterpreter = page.frames.kind.some((kind, f) => kind === INTERPRETER && !imports[f]);
+    /** 1 for the nodes that are native code of the interpreter. */
+    this.ofInterpreter = interpreterNodes(page.nodes, page.frames);
+    this.hasInterpreter = page.frames.kind.some((kind, f) => kind === INTERPRETER && !imports[f]) || this.ofInterpreter.includes(1);
     /** Whether there is something to tell the project's own code from. */
     this.hasProject = page.frames.kind.some((kind) => kind === 0) && page.frames.kind.some((kind) => kind !== 0);
     this.dark = false;
@@ -130,8 +132,13 @@ export class Model {
   }
 
   makeTree() {
-    const tree = mergeNodes(this.page.nodes, sameFrames(this.frames, this.look.byLine), hiddenFrames(this.frames, this.look));
+    const tree = mergeNodes(this.page.nodes, sameFrames(this.frames, this.look.byLine), hiddenFrames(this.frames, this.look), this.hiddenNodes());
     return this.look.mergeRecursion ? mergeRecursion(tree) : tree;
+  }
+
+  /** Which nodes are not shown, beside those of hidden frames. @returns {Uint8Array | null} */
+  hiddenNodes() {
+    return this.look.interpreter ? null : this.ofInterpreter;
   }
 
   /**
@@ -307,7 +314,12 @@ export class Model {
 
   /** What stands in the rectangle of a node. @param {number} id */
   labelOf(id) {
-    return (this.look.bySource && this.sourceOf(this.view.frame[id])) || this.nameOf(id);
+    return (this.look.bySource && this.sourceOf(this.view.frame[id])) || this.fileOfModule(id) || this.nameOf(id);
+  }
+
+  /** Of code at the top of a file the file: all of it is called alike. "" of other code. @param {number} id */
+  fileOfModule(id) {
+    return this.nameOf(id) === '<module>' ? tellingName(this.placeOf(id)) : '';
   }
 
   /** @param {number} id */
@@ -327,7 +339,7 @@ export class Model {
     const amount = this.difference ? signed(after - before, (n) => this.amount(n)) : this.amount(after);
     const frame = this.view.frame[id];
     if (frame < 0) return [amount];
-    const file = baseName(this.placeOf(id));
+    const file = this.labelOf(id) === this.fileOfModule(id) ? this.nameOf(id) : tellingName(this.placeOf(id));
     return file ? [`${file}  ${amount}`, file] : [amount];
   }
 
@@ -432,9 +444,11 @@ export class Model {
     if (frame < 0) return rootColor(this.dark);
     if (colours === 'share') return shareColor(this.view.columns[this.column][id] / this.view.columns[this.column][0], this.dark);
     const owner = this.frames.package[frame];
+    const kind = this.frames.kind[frame];
+    // All of a native program is one object as a rule.
     return (this.fills[frame] ??= colours === 'packages'
       ? packageColor(owner, this.dark)
-      : kindColor(this.frames.kind[frame], owner, this.dark));
+      : kindColor(kind, kind === NATIVE ? `${owner} ${this.frames.name[frame]}` : owner, this.dark));
   }
 
   /**

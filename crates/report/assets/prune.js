@@ -2,7 +2,7 @@
 // What is left out of a call tree or put together in it, without a byte getting lost: whatever is chosen here, the
 // own values of all nodes together stay the same. Pure.
 
-import { INTERPRETER } from './data.js';
+import { INTERPRETER, NATIVE } from './data.js';
 import { nodeTable } from './calls.js';
 import { remembered } from './views.js';
 
@@ -40,6 +40,32 @@ export function hiddenFrames(frames, look) {
   if (look.interpreter && look.imports) return undefined;
   const ofImport = importFrames(frames);
   return (frame) => kind[frame] === INTERPRETER && !(ofImport[frame] ? look.imports : look.interpreter);
+}
+
+/** Objects of CPython itself: "python3.11", "libpython3.11.so.1.0". */
+const INTERPRETER_OBJECT = /^(python3?(\.\d+)?[a-z]*|libpython3.*\.so[.\d]*)$/;
+const C_LIBRARY = /^libc\.so/;
+
+/**
+ * Which nodes are native code of the interpreter at work: inside a Python frame all of it, so that what Python code asked for is
+ * its own; outside of all Python frames what leads to one, with the C library that starts the program and its threads. What has
+ * nothing to do with Python code, the interpreter's own start, stays.
+ * @param {import('./data.js').Nodes} nodes
+ * @param {Frames} frames
+ * @returns {Uint8Array} 1 or 0 per node
+ */
+export function interpreterNodes(nodes, frames) {
+  const ofInterpreter = frames.kind.map((kind, f) => Number(kind === NATIVE && INTERPRETER_OBJECT.test(frames.package[f])));
+  const ofStart = frames.kind.map((kind, f) => Number(kind === NATIVE && C_LIBRARY.test(frames.package[f])));
+  const isPython = frames.kind.map((kind) => Number(kind < NATIVE));
+  const inside = new Uint8Array(nodes.length);
+  const leads = new Uint8Array(nodes.length);
+  for (let i = 0; i < nodes.length; i++) {
+    const above = nodes.parent[i];
+    inside[i] = above < 0 ? 0 : isPython[nodes.frame[above]] | inside[above];
+  }
+  for (let i = nodes.length - 1; i >= 0; i--) if (nodes.parent[i] >= 0) leads[nodes.parent[i]] |= isPython[nodes.frame[i]] | leads[i];
+  return inside.map((is, i) => (is ? ofInterpreter[nodes.frame[i]] : leads[i] & (ofInterpreter[nodes.frame[i]] | ofStart[nodes.frame[i]])));
 }
 
 /**

@@ -8,7 +8,7 @@ import { openLine, openTo, openWidest, outlineRows, shownChildren } from './outl
 import { element, part } from './panels.js';
 import { nodeRecords } from './records.js';
 import { pathOf } from './views.js';
-import { baseName, counted, exact, humanBytes, percent, signed } from './words.js';
+import { counted, exact, humanBytes, percent, signed, tellingName } from './words.js';
 
 /** @typedef {import('./main.js').Application} Application */
 
@@ -108,7 +108,7 @@ export class TreeView {
     });
     const swatch = element('span', undefined, 'swatch');
     swatch.style.background = model.fill(id);
-    name.append(twist, swatch, element('span', model.nameOf(id)), element('span', baseName(model.placeOf(id)), 'file'));
+    name.append(twist, swatch, element('span', model.nameOf(id)), element('span', tellingName(model.placeOf(id)), 'file'));
     name.title = [model.nameOf(id), model.placeOf(id)].filter(Boolean).join('\n');
     const whole = model.inUnit(model.whole)[1];
     row.append(

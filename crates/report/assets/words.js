@@ -205,6 +205,15 @@ export function baseName(path) {
 }
 
 /**
+ * The same, with its directory where the name alone tells nothing: "flask/__init__.py".
+ * @param {string} path  also with ":line" behind it
+ * @returns {string}
+ */
+export function tellingName(path) {
+  return /[^/\\]+[/\\]__(init|main)__\.py[^/\\]*$/.exec(path)?.[0] ?? baseName(path);
+}
+
+/**
  * "file:line", the file alone when the line is unknown (0), "" when the file is.
  * @param {string} file
  * @param {number} line
