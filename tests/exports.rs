@@ -5,8 +5,10 @@
 
 use crate::support::recording::Recording;
 use crate::support::{Scratch, exists};
-use crate::traced::{Traced, announce};
+use crate::traced::{Traced, announce, newest_python};
 use heaptide_format::ids::StackId;
+use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -185,6 +187,28 @@ fn readers_in_node_find_the_same_numbers() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// 301 threads with the same 500 stacks are 150,000 entries even where a step is all of the run: threads are put together, and the
+/// run has its course.
+#[test]
+fn firefox_has_memory_over_time_of_a_run_with_very_many_threads() {
+    let run = Traced::python("many_cells.py", newest_python()).record();
+    let said = run.heaptide("export --format firefox -f -o run.gz run.bin").exits(0).stderr();
+    assert!(said.contains("threads of a process are not told apart: so many had the same stacks"), "{said}");
+    let mut json = String::new();
+    let packed = std::fs::read(run.directory().join("run.gz")).unwrap();
+    flate2::read::GzDecoder::new(&*packed).read_to_string(&mut json).unwrap();
+    let profile: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let native = &profile["threads"][0]["nativeAllocations"];
+    let numbers = |name: &str| native[name].as_array().unwrap();
+    assert!(numbers("time").len() <= 2 * (1 << 17), "{}", numbers("time").len());
+    let times: BTreeSet<String> = numbers("time").iter().map(ToString::to_string).collect();
+    assert!(times.len() >= 32, "{} steps", times.len());
+    let threads: BTreeSet<String> = numbers("threadId").iter().map(ToString::to_string).collect();
+    assert_eq!(threads.len(), 1);
+    let left: i64 = numbers("weight").iter().map(|bytes| bytes.as_i64().unwrap()).sum();
+    assert_eq!(left as u64, run.totals().leaked.bytes);
 }
 
 /// Whether this program is installed; a line says if it is not.

@@ -1,7 +1,9 @@
 //! From when to when the blocks of each stack lived, in a bounded list: who draws memory over time needs not each block.
 //!
 //! Blocks of one stack that came in one step of time and went in one step are one entry. A step is as long as it must be
-//! for the list not to become longer than [`MOST`]; what is live at the end of each step is exact.
+//! for the list not to become longer than [`MOST`]; what is live at the end of each step is exact. Where very many threads have the
+//! same stacks, one for each request of a server, no step would be long enough: then threads are put together before steps become
+//! too long to tell anything of the run.
 
 use crate::error::CaptureError;
 use crate::instants::Span;
@@ -11,7 +13,7 @@ use crate::replay::Born;
 use crate::steps::{Owner, Released, Step, steps};
 use heaptide_format::capture::ReadError;
 use heaptide_format::capture::summary::Amount;
-use heaptide_format::ids::Nanos;
+use heaptide_format::ids::{ImageIndex, Nanos, ThreadIndex};
 use rustc_hash::FxHashMap;
 
 /// Entries at most, unless there are more stacks: 12 MiB of a list, and as much JSON as a browser opens without pause.
@@ -37,12 +39,17 @@ pub struct Spans {
     pub lived: Vec<Lived>,
     /// Length of a step.
     pub step: Nanos,
+    /// Whether threads are told apart; if not, the thread of all in a process image is its first one.
+    pub by_thread: bool,
     /// Damage that the replay ended at.
     pub damage: Option<ReadError>,
 }
 
+/// A part of the run that a step may be, before threads are put together for shorter ones.
+const FEWEST_STEPS: u64 = 64;
+
 /// Replays the part of the run that the profile is of, for one process or all (`None`), into at most `most` entries. What
-/// leaked stays, whatever is released when interpreters finalize.
+/// leaked stays, whatever is released when interpreters finalize. Where threads are put together it is replayed twice.
 ///
 /// # Errors
 /// As [`Capture::replay`].
@@ -53,7 +60,22 @@ pub fn lived(
     most: usize,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Spans, CaptureError> {
-    let mut entries = Entries { most, ..Entries::default() };
+    let by_thread = replayed(capture, profile, pid, Entries { most, ..Entries::default() }, progress)?;
+    if by_thread.step.0 <= capture.account.totals.duration.0 / FEWEST_STEPS || by_thread.step.0 <= Born::UNIT {
+        return Ok(by_thread);
+    }
+    let entries = Entries { most, together: Some(FxHashMap::default()), ..Entries::default() };
+    let together = replayed(capture, profile, pid, entries, progress)?;
+    Ok(if together.step < by_thread.step { together } else { by_thread })
+}
+
+fn replayed(
+    capture: &Capture,
+    profile: &Profile,
+    pid: Option<u32>,
+    mut entries: Entries,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Spans, CaptureError> {
     let (mut now, mut begin) = (Nanos(0), None);
     let damage = steps(capture, profile, pid, progress, |step| match step {
         Step::Clock(time) => {
@@ -69,7 +91,7 @@ pub fn lived(
         Step::Went(owner, released) | Step::Left(owner, released) => entries.add(owner, begin, released, None),
     })?;
     let begin = begin.unwrap_or_default();
-    let step = entries.step();
+    let (step, by_thread) = (entries.step(), entries.together.is_none());
     let end = |place: u64| Nanos(((place + 1) * step.0).clamp(begin.0, now.0.max(begin.0)));
     let mut lived: Vec<Lived> = Vec::with_capacity(entries.amounts.len());
     for ((owner, from, to), amount) in entries.amounts {
@@ -77,7 +99,7 @@ pub fn lived(
     }
     // The same list each time.
     lived.sort_unstable_by_key(|one| (one.owner.node, one.owner.image, one.owner.thread, one.from, one.to));
-    Ok(Spans { lived, step, damage })
+    Ok(Spans { lived, step, by_thread, damage })
 }
 
 #[derive(Default)]
@@ -85,6 +107,8 @@ struct Entries {
     most: usize,
     /// How often the length of a step was doubled.
     doubled: u32,
+    /// The first thread of each image, if all of its threads are put together.
+    together: Option<FxHashMap<ImageIndex, ThreadIndex>>,
     /// By owner and the steps in which they came and went.
     amounts: FxHashMap<(Owner, u64, Option<u64>), Amount>,
 }
@@ -94,7 +118,10 @@ impl Entries {
         Nanos(Born::UNIT << self.doubled)
     }
 
-    fn add(&mut self, owner: Owner, begin: Option<Nanos>, released: Released, to: Option<Nanos>) {
+    fn add(&mut self, mut owner: Owner, begin: Option<Nanos>, released: Released, to: Option<Nanos>) {
+        if let Some(together) = &mut self.together {
+            owner.thread = *together.entry(owner.image).or_insert(owner.thread);
+        }
         let place = |time: Nanos| time.0 / self.step().0;
         let from = released.born.max(begin.unwrap_or_default());
         // The clock goes in larger steps than these, and a block is born in the one before it is read.
@@ -118,7 +145,20 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heaptide_format::ids::{ImageIndex, ThreadIndex};
+
+    #[test]
+    fn threads_of_a_process_can_be_put_together() {
+        let mut entries = Entries { most: 4, together: Some(FxHashMap::default()), ..Entries::default() };
+        for (image, thread) in [(0, 3), (0, 4), (1, 5), (0, 9)] {
+            let owner = Owner { node: None, image: ImageIndex(image), thread: ThreadIndex(thread) };
+            let released = Released { amount: Amount { bytes: 1_000, count: 1 }, born: Nanos(0), leaked: false };
+            entries.add(owner, None, released, None);
+        }
+        let mut found: Vec<_> =
+            entries.amounts.iter().map(|((owner, ..), amount)| (owner.image.0, owner.thread.0, amount.bytes)).collect();
+        found.sort_unstable();
+        assert_eq!(found, [(0, 3, 3_000), (1, 5, 1_000)]);
+    }
 
     #[test]
     fn steps_become_longer_until_the_list_is_short_enough() {

@@ -14,7 +14,8 @@
 //! | category | whose code it is |
 //!
 //! A step is as short as the collector's clock, unless the list would be longer than 131 072 entries: then it is longer, and
-//! `meta.extra` and a line on standard error say how long. What is live at the end of each step is exact, and so are all
+//! `meta.extra` and a line on standard error say how long; before it is longer than a 64th of the run, threads of a process are
+//! put together, and a second line says so. What is live at the end of each step is exact, and so are all
 //! sums but numbers of blocks, which it has no field for. Of a capture without events, `nativeAllocations` has no addresses
 //! (it is unbalanced): the bytes of each stack in the metric that was asked for.
 //!
@@ -71,6 +72,9 @@ pub fn write(
         notes.extend(spans.damage.iter().map(|error| format!("events are missing: {error}")));
         if spans.step.0 > Born::UNIT {
             notes.push(coarse(spans));
+        }
+        if !spans.by_thread {
+            notes.push("threads of a process are not told apart: so many had the same stacks".to_owned());
         }
     }
     // Small writes would each be a call of the compressor.
