@@ -81,7 +81,7 @@ fn write_totals(context: &Context<'_>, totals: &Totals, out: &mut dyn Write) -> 
     line("peak", format!("{}, {} after the start", amount(totals.peak), time(totals.peak_at)))?;
     line("at the end", amount(totals.leaked))?;
     if totals.left != totals.leaked {
-        line("after clean-up", format!("{}, when interpreters had finalized", amount(totals.left)))?;
+        line("after cleanup", format!("{}, when interpreters had finalized", amount(totals.left)))?;
     }
     let allocated = totals.allocated;
     line("allocated", format!("{} in {} allocations", size(allocated.bytes), count(allocated.count)))?;
