@@ -78,16 +78,6 @@ test('the scale of a range is that of what is in it and of the lines that lead t
   assert.equal(timeline.timelineScale(of, 282, 72).top, 10 * 1024);
 });
 
-test('what was high between two samples is in the curve', () => {
-  const course = { parts: 3, peakNanos: Float64Array.of(0.5e9, 1e9, 9e9), peakBytes: Float64Array.of(7_000, 800, 5) };
-  const of = timeline.withHighest(points([[0, 100, 11], [1, 500, 22], [2, 700, 33]]), course);
-  assert.deepEqual([...of.seconds], [0, 0.5, 1, 1, 2]);
-  assert.deepEqual([...of.live], [100, 7_000, 800, 500, 700]);
-  assert.deepEqual([...of.rss], [11, 11, 22, 22, 33]);
-  const bare = points([[0, 1]]);
-  assert.equal(timeline.withHighest(bare, null), bare);
-});
-
 test('instants are told from their neighbours', () => {
   const { instantWords } = words;
   assert.deepEqual([instantWords(0, 1), instantWords(0.5, 0.5), instantWords(12, 2), instantWords(7380, 60)], ['0 s', '500 ms', '12 s', '2 h 03 min']);

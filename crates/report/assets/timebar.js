@@ -4,7 +4,7 @@
 // How the plot is zoomed is zoombar.js's.
 
 import { highestPart, nearestInstant, nearestPoint, pointName, pointNanos } from './course.js';
-import { drawTimeline, timelineScale, withHighest } from './timeline.js';
+import { drawTimeline, timelineScale } from './timeline.js';
 import { element, part } from './panels.js';
 import { pointWords, windowWords } from './selection.js';
 import { clockTime, duration, humanBytes, instantWords } from './words.js';
@@ -30,8 +30,6 @@ export class TimeBar {
     this.drag = null;
     /** A choice that waits for the next frame of the screen. @type {{from: string, to: string} | null} */
     this.pending = null;
-    /** With what was high between two samples. */
-    this.curve = withHighest(this.timeline, this.course);
     this.zoom = new PlotZoom(this);
     part('timeline').hidden = this.timeline.length === 0;
     part('whole').addEventListener('click', () => this.app.go({ from: '', to: '' }));
@@ -70,7 +68,7 @@ export class TimeBar {
     const words = span === null ? '' : 'point' in span ? pointWords(page, span.point) : windowWords(page, span);
     part('chosen').textContent = span === null ? '' : 'point' in span ? `At ${words}` : `${words[0].toUpperCase()}${words.slice(1)}`;
     const { canvas, course } = this;
-    const most = this.curve.live.reduce((a, b) => Math.max(a, b), 0);
+    const most = this.timeline.live.reduce((a, b) => Math.max(a, b), 0);
     const { peakAt } = page;
     const peak = peakAt === null ? '' : `, ${this.instant().toLowerCase()} ${duration(peakAt)}`;
     canvas.setAttribute('aria-label', `Live bytes over time, at most ${humanBytes(most)}${peak}${this.zoom.words()}`);
@@ -90,7 +88,7 @@ export class TimeBar {
   }
 
   draw() {
-    const { curve: timeline } = this;
+    const { timeline } = this;
     const { page } = this.app.model;
     const { peakAt, marks, censuses } = page;
     if (timeline.length === 0) return;
@@ -112,7 +110,7 @@ export class TimeBar {
 
   /** @returns {import('./timeline.js').Scale} */
   scale() {
-    return timelineScale(this.curve, this.canvas.clientWidth, this.canvas.clientHeight, this.zoom.range);
+    return timelineScale(this.timeline, this.canvas.clientWidth, this.canvas.clientHeight, this.zoom.range);
   }
 
   /** Nanoseconds at a place; beside the plot those at its end. @param {number} x */

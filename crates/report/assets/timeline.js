@@ -47,31 +47,6 @@ export function pointsIn(seconds, { from, to }) {
 }
 
 /**
- * The points of a timeline with those among them at which most was live in each part of the course: what was high for a moment
- * between two samples.
- * @param {Timeline} timeline
- * @param {import('./course.js').Course | null} course
- * @returns {Timeline} RSS there is that of the sample before
- */
-export function withHighest(timeline, course) {
-  if (course === null || timeline.length === 0) return timeline;
-  const { peakNanos, peakBytes, parts } = course;
-  /** @type {[number, number, number][]} */
-  const points = Array.from(timeline.seconds, (at, i) => [at, timeline.live[i], timeline.rss[i]]);
-  const last = timeline.length - 1;
-  for (let part = 0, i = 0; part < parts; part++) {
-    const at = peakNanos[part] / 1e9;
-    if (at < timeline.seconds[0] || at > timeline.seconds[last]) continue;
-    while (i < last && timeline.seconds[i + 1] <= at) i += 1;
-    points.push([at, peakBytes[part], timeline.rss[i]]);
-  }
-  // Of one time the sample comes last: what was high is over then.
-  const order = Array.from(points, (_, i) => i).sort((a, b) => points[a][0] - points[b][0] || b - a);
-  const column = (/** @type {number} */ c) => Float64Array.from(order, (i) => points[i][c]);
-  return { seconds: column(0), live: column(1), rss: column(2), length: points.length };
-}
-
-/**
  * The next of 1, 1.5, 2, 3, 4, 6, 8 times a power of two and of ten that people know: 1.5 KiB, 200 MiB.
  * @param {number} bytes
  * @returns {number}
