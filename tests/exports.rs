@@ -3,6 +3,7 @@
 //! HEAPTIDE_EXPORTS_PYTHON names an interpreter with polars and gprof2dot; node's packages are in `tests/page`. Who is not
 //! installed is said and not asked.
 
+use crate::support::page;
 use crate::support::recording::Recording;
 use crate::support::{Scratch, exists};
 use crate::traced::{Traced, announce, newest_python};
@@ -196,10 +197,7 @@ fn firefox_has_memory_over_time_of_a_run_with_very_many_threads() {
     let run = Traced::python("many_cells.py", newest_python()).record();
     let said = run.heaptide("export --format firefox -f -o run.gz run.bin").exits(0).stderr();
     assert!(said.contains("threads of a process are not told apart: so many had the same stacks"), "{said}");
-    let mut json = String::new();
-    let packed = std::fs::read(run.directory().join("run.gz")).unwrap();
-    flate2::read::GzDecoder::new(&*packed).read_to_string(&mut json).unwrap();
-    let profile: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let profile = unpacked(&run.directory().join("run.gz"));
     let native = &profile["threads"][0]["nativeAllocations"];
     let numbers = |name: &str| native[name].as_array().unwrap();
     assert!(numbers("time").len() <= 2 * (1 << 17), "{}", numbers("time").len());
@@ -209,6 +207,39 @@ fn firefox_has_memory_over_time_of_a_run_with_very_many_threads() {
     assert_eq!(threads.len(), 1);
     let left: i64 = numbers("weight").iter().map(|bytes| bytes.as_i64().unwrap()).sum();
     assert_eq!(left as u64, run.totals().leaked.bytes);
+}
+
+/// What was looked at while recording misses a peak of half a second; plots show it all the same.
+#[test]
+fn the_peak_is_in_memory_over_time() {
+    let scratch = Scratch::new();
+    let mut recording = Recording::new();
+    let stack = recording.stack(&[("main", APP, 10)]);
+    recording.allocate(stack, 1_003);
+    recording.clock_ms(1_000);
+    recording.sample(1 << 20);
+    recording.clock_ms(1_200);
+    let spike = recording.allocate(stack, 50_021);
+    recording.clock_ms(1_700);
+    recording.free(spike);
+    recording.clock_ms(2_000);
+    recording.sample(2 << 20);
+    scratch.file("run.bin", &recording.finish());
+    export(&scratch, "firefox", "run.gz");
+    let profile = unpacked(&scratch.path("run.gz"));
+    assert_eq!(profile["counters"][0]["samples"]["count"], serde_json::json!([1_003, 50_021, -50_021]));
+    for quick in ["--quick", ""] {
+        scratch.heaptide(&format!("flamegraph {quick} -f -o page.html run.bin")).exits(0);
+        let timeline = &page::data(&scratch.read("page.html"))["timeline"];
+        assert_eq!(timeline["live"], serde_json::json!([1_003, 51_024, 1_003]));
+        assert_eq!(timeline["rss"], serde_json::json!([1 << 20, 1 << 20, 2 << 20]));
+    }
+}
+
+fn unpacked(path: &Path) -> serde_json::Value {
+    let mut json = String::new();
+    flate2::read::GzDecoder::new(&*std::fs::read(path).unwrap()).read_to_string(&mut json).unwrap();
+    serde_json::from_str(&json).unwrap()
 }
 
 /// Whether this program is installed; a line says if it is not.

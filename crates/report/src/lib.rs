@@ -24,6 +24,7 @@ pub mod stats;
 pub mod summary;
 pub mod svg;
 pub mod table;
+mod timeline;
 pub mod tree;
 pub mod types;
 pub mod units;

@@ -10,6 +10,7 @@ use crate::diff::words;
 use crate::html::{
     Amounts, FlamePage, FrameKind as PageKind, Metric as PageMetric, PageCell, PageFrame, PageMark, PageNode, TimePoint,
 };
+use crate::timeline::with_peak;
 use crate::units::{count, page_size, share, time};
 use heaptide_analyze::call_tree::CallTree;
 use heaptide_analyze::course::Course;
@@ -65,30 +66,16 @@ pub fn of_profile(
     };
     // The timeline is that of the whole tree of processes.
     if context.pid.is_none() {
-        page.timeline = timeline(context);
+        page.timeline = with_peak(capture)
+            .iter()
+            .map(|sample| TimePoint { seconds: sample.time.seconds(), live: sample.live, rss: sample.rss })
+            .collect();
     }
     let bare = add_bare(&mut page, &profile.metrics, &profile.bare, None);
     if let Some(course) = course {
         course::add(&mut page, context, profile, bare, course, metric);
     }
     page
-}
-
-/// Memory as it was looked at while recording, and at the peak, which as a rule was between two looks.
-fn timeline(context: &Context<'_>) -> Vec<TimePoint> {
-    let totals = &context.capture.account.totals;
-    let samples = context.capture.timeline.iter();
-    let mut points: Vec<TimePoint> = samples
-        .map(|sample| TimePoint { seconds: sample.time.seconds(), live: sample.live, rss: sample.rss })
-        .collect();
-    let at = totals.peak_at.seconds();
-    let after = points.partition_point(|point| point.seconds <= at);
-    if !points.is_empty() && points.iter().all(|point| point.live < totals.peak.bytes) {
-        // Resident memory was not looked at then: it is that of the look before.
-        let rss = after.checked_sub(1).map_or(0, |before| points[before].rss);
-        points.insert(after, TimePoint { seconds: at, live: totals.peak.bytes, rss });
-    }
-    points
 }
 
 /// The page of a difference, showing this metric first.

@@ -26,6 +26,7 @@ mod tables;
 
 use super::{Export, ExportError};
 use crate::context::title_within;
+use crate::timeline::with_peak;
 use crate::units::{time, visible};
 use blocks::{write_lived, write_samples, write_unbalanced};
 use flate2::Compression;
@@ -223,10 +224,10 @@ fn counter(export: Export<'_>, first: Option<ImageIndex>) -> String {
     let context = export.context;
     let pid = first.and_then(|image| context.capture.names.image(image)).map(|image| image.pid);
     let (Some(pid), None, Span::Whole) = (pid, context.pid, export.profile.span) else { return String::new() };
-    let timeline = &context.capture.timeline;
+    let timeline = with_peak(context.capture);
     let mut before = 0;
     let mut count: Vec<i128> = Vec::with_capacity(timeline.len());
-    for sample in timeline {
+    for sample in &timeline {
         count.push(i128::from(sample.live) - i128::from(before));
         before = sample.live;
     }
