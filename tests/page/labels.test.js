@@ -5,6 +5,7 @@ import test from 'node:test';
 import { load, made } from './made.js';
 
 const { Model } = await load('model.js');
+const words = await load('words.js');
 
 test('code at the top of a file is told by the file', () => {
   const model = new Model(made(`
@@ -26,4 +27,13 @@ test('native functions have shades of one colour, those of a project one shade',
   const fills = [1, 2, 3, 4].map((id) => model.fill(id));
   assert.notEqual(fills[0], fills[1]);
   assert.equal(fills[2], fills[3]);
+});
+
+test('each metric says what it tells, and its number has its unit', () => {
+  for (const key of ['peak', 'live', 'leaked', 'allocated', 'temporary', 'byte_seconds', 'growth']) assert.match(words.metricHint(key, false, 1), /^[A-Z].{10,}/);
+  assert.equal(words.metricHint('leaked', true, 1), 'Allocated in the window and live at its end');
+  const model = new Model(made('- main 2048 3'));
+  assert.deepEqual(model.headline(), { number: '2 KiB', words: 'live at the peak, 3 blocks' });
+  model.page.metrics[0].key = 'byte_seconds';
+  assert.deepEqual(model.headline(), { number: '2 KiB·s', words: 'memory over time, 3 block-seconds' });
 });

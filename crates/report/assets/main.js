@@ -20,7 +20,7 @@ import { Filters } from './filters.js';
 import { metricKeys } from './selection.js';
 import { hasGroup } from './asked.js';
 import { AddressBar } from './address_bar.js';
-import { dayAndTime, temporaryPhrase } from './words.js';
+import { dayAndTime, metricHint, temporaryPhrase } from './words.js';
 
 /**
  * @typedef {import('./address.js').Look} Look
@@ -303,7 +303,9 @@ export class Application {
     const { metrics } = this.model.chosen;
     if (metrics === this.metrics) return;
     this.metrics = metrics;
-    const options = metrics.map(({ key, label }) => ({ value: key, text: label }));
+    const { page, span } = this.model.chosen;
+    const inWindow = span !== null || page.span !== null;
+    const options = metrics.map(({ key, label }) => ({ value: key, text: label, title: metricHint(key, inWindow, page.temporaryWithin) }));
     this.marks[0] = choice(part('metric-choice'), options, (key) => this.go({ metric: key }));
     part('metric-choice').hidden = metrics.length < 2;
   }

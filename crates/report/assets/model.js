@@ -239,7 +239,9 @@ export class Model {
   headline() {
     const { bytes, counts, beforeBytes } = this.whole;
     const meaning = this.chosen.words();
-    if (!this.difference) return { number: humanBytes(bytes), words: `${meaning}, ${counted(counts, this.noun)}` };
+    // The unit of memory over time has seconds in it.
+    const unit = this.metric.key === 'byte_seconds' ? '·s' : '';
+    if (!this.difference) return { number: `${humanBytes(bytes)}${unit}`, words: `${meaning}, ${counted(counts, this.noun)}` };
     const from = `${humanBytes(beforeBytes)} before, ${humanBytes(bytes)} after, ${meaning}${this.look.onlyGrew ? ', of the call paths that grew' : ''}`;
     return { number: signed(bytes - beforeBytes, humanBytes), words: from };
   }

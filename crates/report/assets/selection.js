@@ -99,7 +99,7 @@ function windowPhrase(metric, window, highest) {
     case 'leaked': return `allocated ${window} and live at its end`;
     case 'temporary': return `in temporary allocations ${window}`;
     case 'growth': return `live, ${window}`;
-    case 'byte_seconds': return `times seconds, ${window}`;
+    case 'byte_seconds': return `memory over time, ${window}`;
     default: return `allocated ${window}`;
   }
 }

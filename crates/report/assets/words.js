@@ -73,11 +73,31 @@ export function metricPhrase(metric) {
   switch (metric) {
     case 'peak': return 'live at the peak';
     case 'live': return 'live then';
-    case 'byte_seconds': return 'times seconds, over time';
+    case 'byte_seconds': return 'memory over time';
     case 'leaked': return 'leaked: still live at the end';
     case 'allocated': return 'allocated in all';
     case 'temporary': return 'in temporary allocations';
     default: return metric;
+  }
+}
+
+/**
+ * What a metric tells, and what it is good for.
+ * @param {string} metric  key of the metric
+ * @param {boolean} inWindow  of a window, not of the whole run
+ * @param {number} within  see `temporaryPhrase`
+ * @returns {string}
+ */
+export function metricHint(metric, inWindow, within) {
+  switch (metric) {
+    case 'peak': return `Live at the instant of most live bytes${inWindow ? ' of the window' : ''}: what the machine must have room for`;
+    case 'live': return 'Live at this instant';
+    case 'leaked': return inWindow ? 'Allocated in the window and live at its end' : 'Live at the end; of several processes, at the end of each';
+    case 'allocated': return 'All that was asked for, freed or not: what costs time';
+    case 'temporary': return `Allocated and ${temporaryPhrase(within)}`;
+    case 'byte_seconds': return 'Bytes times the seconds that they were live: what is held for long';
+    case 'growth': return 'Live at the end of the window against its beginning';
+    default: return '';
   }
 }
 
