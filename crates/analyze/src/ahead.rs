@@ -127,8 +127,7 @@ fn ahead(
             let _ = reader.blocks(offsets, Piece::default());
         };
         thread::Builder::new().name("reader".into()).spawn_scoped(scope, read)?;
-        // Both ends of ours are dropped where this ends, also by a panic: the reader is never waited for in vain.
-        let (handed_over, give_back) = (handed_over, give_back);
+        // Our ends of both are dropped where this ends, also by a panic, before the reader is waited for: it ends then too.
         for mut piece in handed_over {
             if visit(&mut piece).is_break() {
                 break;
