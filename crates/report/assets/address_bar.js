@@ -2,15 +2,18 @@
 // The browser's address and history, written no more often than browsers allow: 200 times in ten seconds, Safari 100; what is
 // written beyond that is lost, and a drag over the plot would write 60 times a second.
 
-/** Milliseconds between two writings in place of the last one. */
-const BETWEEN = 100;
+/** So many writings in place of the last one may come at once; after them one in so many milliseconds. 95 in ten seconds. */
+const AT_ONCE = 15;
+const BETWEEN = 125;
 
 export class AddressBar {
   constructor() {
     /** What waits to be written in place of the last. @type {{steps: number, address: string} | null} */
     this.waiting = null;
     this.timer = 0;
-    this.last = -Infinity;
+    /** Writings that may come at once, as of when they were counted; from AT_ONCE down. */
+    this.left = AT_ONCE;
+    this.counted = performance.now();
     addEventListener('pagehide', () => this.flush());
   }
 
@@ -18,9 +21,9 @@ export class AddressBar {
   replace(steps, address) {
     this.waiting = { steps, address };
     clearTimeout(this.timer);
-    const wait = this.last + BETWEEN - performance.now();
-    if (wait > 0) this.timer = setTimeout(() => this.flush(), wait);
-    else this.flush();
+    this.count();
+    if (this.left >= 1) this.flush();
+    else this.timer = setTimeout(() => this.flush(), (1 - this.left) * BETWEEN);
   }
 
   /** As a new step, at once. @param {number} steps @param {string} address */
@@ -36,6 +39,13 @@ export class AddressBar {
     if (waiting) this.write('replaceState', waiting.steps, waiting.address);
   }
 
+  /** What may be written now. */
+  count() {
+    const now = performance.now();
+    this.left = Math.min(AT_ONCE, this.left + (now - this.counted) / BETWEEN);
+    this.counted = now;
+  }
+
   /** What waits is no longer true. */
   forget() {
     clearTimeout(this.timer);
@@ -48,7 +58,8 @@ export class AddressBar {
    * @param {string} address
    */
   write(how, steps, address) {
-    this.last = performance.now();
+    this.count();
+    this.left -= 1;
     try {
       history[how]({ steps }, '', address);
     } catch {
