@@ -37,7 +37,7 @@ pub fn page_size(bytes: u64) -> String {
     };
     // To the nearest; of two the larger one.
     let ten = 10_u128.pow(digits);
-    let rounded = (((u128::from(bytes) * ten * 2) >> (10 * unit)) + 1) / 2;
+    let rounded = ((u128::from(bytes) * ten * 2) >> (10 * unit)).div_ceil(2);
     let number = match (rounded / ten, rounded % ten) {
         (whole, 0) => whole.to_string(),
         (whole, part) => format!("{whole}.{part:0width$}", width = digits as usize).trim_end_matches('0').to_owned(),
