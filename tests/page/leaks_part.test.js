@@ -81,6 +81,7 @@ test('it is listed and said as the whole is', () => {
     '55 B in 1 block of it are not listed: known to suppressions, of smaller sites, or without a stack.',
   ]);
   assert.equal(partSentences(partOf({ from: '0', to: 'mark:loaded' })).length, 1);
+  assert.match(partSentences(partOf({ from: '0', to: 'mark:loaded' }, { ...PAGE, span: [0, 0.5] }))[0], /live at the end of that which the page is of\. .* of the page’s whole window\.$/);
 });
 
 test('nodes of a site that are not there are said to be damage', () => {

@@ -9,7 +9,8 @@ import { countNoun, counted, humanBytes } from './words.js';
  * @typedef {import('./model.js').Model} Model
  * @typedef {{bytes: number, blocks: number}} Left
  * @typedef {Site & {all: Left}} PartSite  `bytes`, `blocks` and `stacks` are of the part, `all` is what the site left in all
- * @typedef {{words: string, total: Left, unlisted: Left, leaks: Leaks}} LeaksPart  `words`: which part that is; `total`: what came in it
+ * @typedef {{words: string, of: string, end: string, total: Left, unlisted: Left, leaks: Leaks}} LeaksPart  `words`: which part that is; `of`: of what,
+ *   and `end` of it; `total`: what came in it
  *   and was left; `unlisted`: of that what is of no site; `leaks`: the sites that left something of it
  */
 
@@ -43,6 +44,7 @@ export function leaksPart(model, leaks) {
   const origins = leaks.origins.map(({ name }, origin) => ({ name, ...sumOf(sites.filter((site) => site.origin === origin)) }));
   return {
     words: `${window === null ? 'at any time' : chosen.spanWords()}${chosen.filterWords()}`,
+    ...(page.span === null ? { of: 'the whole run', end: 'the end' } : { of: 'the page’s whole window', end: 'the end of that which the page is of' }),
     total,
     unlisted: { bytes: total.bytes - listed.bytes, blocks: total.blocks - listed.blocks },
     leaks: { ...leaks, sites, origins },
@@ -71,9 +73,9 @@ function sumOf(parts) {
  * @param {LeaksPart} part
  * @returns {string[]}
  */
-export function partSentences({ words, unlisted }) {
+export function partSentences({ words, of, end, unlisted }) {
   const noun = countNoun('leaked');
-  const sentences = [`Listed is what came ${words} and was live at the end. Verdicts, curves and what is said of growth are of the whole run.`];
+  const sentences = [`Listed is what came ${words} and was live at ${end}. Verdicts, curves and what is said of growth are of ${of}.`];
   if (unlisted.blocks > 0) {
     sentences.push(`${humanBytes(unlisted.bytes)} in ${counted(unlisted.blocks, noun)} of it are not listed: known to suppressions, of smaller sites, or without a stack.`);
   }

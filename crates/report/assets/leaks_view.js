@@ -64,8 +64,8 @@ export class LeaksView {
   headline() {
     this.look();
     if (this.part) {
-      const { total, words } = this.part;
-      return { number: humanBytes(total.bytes), words: `live at the end, of what came ${words}, ${counted(total.blocks, 'block')}` };
+      const { total, words, end } = this.part;
+      return { number: humanBytes(total.bytes), words: `live at ${end}, of what came ${words}, ${counted(total.blocks, 'block')}` };
     }
     const [words, figures = ''] = this.leaks.headline.split(/: (?=[^:]*$)/);
     const [number, ...rest] = figures.split(' in ');

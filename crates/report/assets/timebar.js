@@ -75,7 +75,7 @@ export class TimeBar {
     this.zoom.show();
     if (course === null) return;
     const chosenAt = this.chosen;
-    canvas.setAttribute('aria-valuenow', String(chosenAt === null ? 0 : chosenAt.to / 1e9));
+    canvas.setAttribute('aria-valuenow', String((chosenAt === null ? course.nanos[0] : chosenAt.to) / 1e9));
     canvas.setAttribute('aria-valuetext', words || (page.span ? 'the whole window' : 'the whole run'));
   }
 
@@ -94,7 +94,7 @@ export class TimeBar {
     if (timeline.length === 0) return;
     const { range } = this.zoom;
     const steps = this.zoom.steps();
-    const near = drawTimeline(this.canvas, { timeline, range, steps, peakAt, marks: marks.seconds, censuses, chosen: this.chosen, highest: this.highest() }, this.pointer, this.app.css);
+    const near = drawTimeline(this.canvas, { timeline, range, span: page.span, steps, peakAt, marks: marks.seconds, censuses, chosen: this.chosen, highest: this.highest() }, this.pointer, this.app.css);
     const has = timeline.rss.some((bytes) => bytes > 0);
     const clock = near < 0 ? '' : clockTime(page.startedUnix, timeline.seconds[near]);
     const perPixel = (range.to - range.from) / Math.max(1, this.canvas.clientWidth);
@@ -164,7 +164,7 @@ export class TimeBar {
     }
     canvas.tabIndex = 0;
     canvas.setAttribute('role', 'slider');
-    canvas.setAttribute('aria-valuemin', '0');
+    canvas.setAttribute('aria-valuemin', String(this.course.nanos[0] / 1e9));
     canvas.setAttribute('aria-valuemax', String(this.course.nanos[this.course.parts] / 1e9));
     canvas.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => {
       if (event.button !== 0) return;

@@ -123,6 +123,7 @@ export function timelineShape(timeline, values, scale) {
  * @typedef {object} TimePicture
  * @property {Timeline} timeline
  * @property {import('./range.js').Range} range  what is shown of it
+ * @property {{from: number, to: number} | null} span  seconds: the part of the run that the page is of, null: all
  * @property {Iterable<number>} steps  nanoseconds: where a window can begin or end, to be seen as ticks; none where they would be too many
  * @property {number | null} peakAt  seconds
  * @property {number[]} marks  seconds
@@ -138,7 +139,7 @@ export function timelineShape(timeline, values, scale) {
  * @param {(name: string) => string} style  CSS variable → value
  * @returns {number} the point of the timeline under the mouse, −1: none
  */
-export function drawTimeline(canvas, { timeline, range, steps, peakAt, marks, censuses, chosen, highest }, pointer, style) {
+export function drawTimeline(canvas, { timeline, range, span, steps, peakAt, marks, censuses, chosen, highest }, pointer, style) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   const context = prepareCanvas(canvas, width, height);
   const scale = timelineScale(timeline, width, height, range);
@@ -176,9 +177,10 @@ export function drawTimeline(canvas, { timeline, range, steps, peakAt, marks, ce
   }
   for (const at of marks.filter(inSight)) line(context, [{ x: xOf(at), y: scale.y0 }, { x: xOf(at), y: scale.y1 }], style('--mark'), 1, [2, 2]);
   if (peakAt !== null && inSight(peakAt)) drawPeak(context, xOf(peakAt), scale, style);
+  const window = chosen !== null && chosen.from < chosen.to ? { from: chosen.from / 1e9, to: chosen.to / 1e9 } : span;
+  if (window !== null && window.from < window.to) drawFaded(context, [xOf(window.from), xOf(window.to)], scale, style);
   if (chosen !== null) {
     const [from, to] = [chosen.from / 1e9, chosen.to / 1e9];
-    drawFaded(context, from < to ? [xOf(from), xOf(to)] : [scale.left, scale.right], scale, style);
     for (const at of from < to ? [from, to] : [from]) if (inSight(at)) drawHandle(context, xOf(at), scale, style);
   }
   if (highest !== null && inSight(highest / 1e9)) drawPeak(context, xOf(highest / 1e9), scale, style);
