@@ -134,3 +134,11 @@ test('times in addresses', () => {
   assert.deepEqual(there('#at=0.25'), { ...first, from: '0.25', to: '0.25' });
   for (const none of ['#at=', '#from=3', '#to=3', '#thread=-1', '#process=a']) assert.deepEqual(there(none), first);
 });
+
+test('growth is offered from the first mark to the last', () => {
+  const page = tiny();
+  assert.equal(course.markedWindow(page), null);
+  page.course.mark = Int32Array.of(-1, 0, 1);
+  page.marks.name = ['loaded', 'loaded'];
+  assert.deepEqual(course.markedWindow(page), { from: 'mark:loaded', to: 'mark:loaded#2', words: 'from mark “loaded” to mark “loaded”' });
+});

@@ -3,6 +3,7 @@
 
 import { fromListAddress, toListAddress } from './choices.js';
 import { CHANGES_BY, changeRows, chosenChanges, fateOf, growthOf, isChanged } from './changes.js';
+import { markedWindow } from './course.js';
 import { pathOfNode, searchFor, zoomTo } from './leaks.js';
 import { hiddenFrames } from './prune.js';
 import { frameList, pairList, selectBox, showList } from './lists.js';
@@ -151,7 +152,8 @@ export class ChangesView {
 
   /** What is shown has one side: offers what has two. */
   ask() {
-    const { course, peakAt, span: all } = this.model.page;
+    const { page } = this.model;
+    const { course, peakAt, span: all } = page;
     const { span } = this.model.chosen;
     this.tools.replaceChildren();
     const line = element('p', 'Changes are between two instants. ', 'more');
@@ -162,8 +164,12 @@ export class ChangesView {
       line.append(button);
     };
     if (span !== null && 'from' in span) offer('Growth from the beginning to the end of the window', {});
-    // At the very end all has been given back.
-    else if (course && peakAt !== null) offer(`Growth from ${all ? 'its beginning' : 'the start'} until the peak`, { from: String(all?.from ?? 0), to: String(peakAt) });
+    else if (course) {
+      // At the very end all has been given back.
+      if (peakAt !== null) offer(`Growth from ${all ? 'its beginning' : 'the start'} until the peak`, { from: String(all?.from ?? 0), to: String(peakAt) });
+      const marked = markedWindow(page);
+      if (marked) offer(`Growth ${marked.words}`, { from: marked.from, to: marked.to });
+    }
     line.append(' Drag over the plot of time to choose others, and then the metric Growth.');
     this.list.replaceChildren(line);
   }

@@ -192,6 +192,20 @@ export function pointName({ course, marks }, point) {
 }
 
 /**
+ * The window from the first to the last of the marks; null if there are not two apart.
+ * @param {Page} page  with a course
+ * @returns {{from: string, to: string, words: string} | null} the names of its ends
+ */
+export function markedWindow(page) {
+  const { mark } = /** @type {Course} */ (page.course);
+  const marked = [...mark.keys()].filter((instant) => mark[instant] >= 0);
+  if (marked.length < 2) return null;
+  const [first, last] = [marked[0], marked[marked.length - 1]];
+  const words = `from mark “${page.marks.name[mark[first]]}” to mark “${page.marks.name[mark[last]]}”`;
+  return { from: pointName(page, 2 * first), to: pointName(page, 2 * last), words };
+}
+
+/**
  * The point of a name, −1 if there is none. By a time it is the nearest.
  * @param {Page} page
  * @param {string} name
