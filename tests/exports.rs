@@ -345,8 +345,8 @@ app load 3 <module> (/app/app.py:1);main (/app/app.py:10);load (/app/app.py:20)
 import polars
 table = polars.read_parquet('run.parquet')
 print(table['seconds'].min(), table['seconds'].max(), table.height)";
-    // Six instants, three stacks.
-    assert_eq!(printed_by(&python, &scratch, script), "1.6 1.65 18\n");
+    // A millisecond apart, from 1.6 to 1.65 s, three stacks at each.
+    assert_eq!(printed_by(&python, &scratch, script), "1.6 1.65 153\n");
     let refused = scratch.heaptide("export --format parquet --at 1.6s -o x run.bin").exits(2);
     assert!(refused.stderr().contains("take csv or jsonl"), "{}", refused.stderr());
 }

@@ -18,6 +18,8 @@ const { layoutRows } = await load('layout.js');
 const { Model } = await load('model.js');
 const { bytesOverTime, pointName } = await load('course.js');
 const timeline = await load('timeline.js');
+const { describe } = await load('described.js');
+const { searchResult } = await load('found.js');
 
 const rustTest = readFileSync(new URL('../src/html/tests.rs', assets), 'utf8');
 const lines = rustTest.slice(rustTest.indexOf('let expected = concat!(')).split(');')[0];
@@ -47,7 +49,7 @@ function use(page) {
       model.show({ ...first, ...look, metric: metric.key });
       const rows = layoutRows(model.view, model.column, 0, 900);
       const ids = rows.slice(0, 6).flatMap((row) => [...row.id].slice(0, 5));
-      const said = [model.headline(), model.searchResult(), model.tableRows().slice(0, 20), ids.map((id) => [model.describe(id), model.fill(id)])];
+      const said = [model.headline(), searchResult(model), model.tableRows().slice(0, 20), ids.map((id) => [describe(model, id), model.fill(id)])];
       assert.doesNotMatch(JSON.stringify(said), /NaN|undefined|Infinity|\[object/);
       for (const row of rows) for (const width of row.width) assert.ok(width >= 0 && width <= 901, `a rectangle ${width} wide`);
     }

@@ -12,6 +12,7 @@ const course = await load('course.js');
 const { Model } = await load('model.js');
 const { metricKeys } = await load('selection.js');
 const { firstLook, fromAddress, toAddress } = await load('address.js');
+const { overTime, askedBy } = await load('function_cells.js');
 
 const rustTest = readFileSync(new URL('../../crates/report/src/html/tests.rs', import.meta.url), 'utf8');
 const lines = rustTest.slice(rustTest.indexOf('let expected = concat!(')).split(');')[0];
@@ -80,7 +81,7 @@ test('size over time, of all and of one function', () => {
   const page = tiny();
   assert.deepEqual([...course.bytesOverTime(page.course, Uint8Array.of(1, 1, 1, 1))], [0, 13_000, 13_000, 13_345, 12_000]);
   const model = new Model(page);
-  const read = model.overTime(2);
+  const read = overTime(model, 2);
   assert.deepEqual([...read.values], [0, 1_000, 1_000, 1_000, 0]);
   assert.deepEqual([...read.times], [0, 0.24, 0.25, 0.3, 0.5]);
 });
@@ -108,10 +109,10 @@ test('the model follows the span and the filters', () => {
 test('which threads asked for what a function has, and by what', () => {
   const model = new Model(tiny());
   // main: parse 12 345 and read 1 000 by the first thread, read 55 by the worker.
-  assert.deepEqual(model.askedBy(0), { threads: [['4001', 13_345], ['worker (4002)', 55]], allocators: [['malloc', 13_400]] });
-  assert.deepEqual(model.askedBy(2).threads, [['4001', 1_000], ['worker (4002)', 55]]);
+  assert.deepEqual(askedBy(model, 0), { threads: [['4001', 13_345], ['worker (4002)', 55]], allocators: [['malloc', 13_400]] });
+  assert.deepEqual(askedBy(model, 2).threads, [['4001', 1_000], ['worker (4002)', 55]]);
   model.show({ ...model.look, unit: 'blocks', thread: 1 });
-  assert.deepEqual(model.askedBy(0).threads, [['worker (4002)', 1]]);
+  assert.deepEqual(askedBy(model, 0).threads, [['worker (4002)', 1]]);
 });
 
 test('growth has a colour without a difference', () => {

@@ -6,14 +6,15 @@ import { load, made } from './made.js';
 
 const { Model } = await load('model.js');
 const words = await load('words.js');
+const { remarks } = await load('described.js');
 
 test('code at the top of a file is told by the file', () => {
   const model = new Model(made(`
     - <module>:3 30 1
     0 setup:4 20 2`));
   model.show({ ...model.look, byLine: true });
-  assert.deepEqual([model.labelOf(1), model.remarks(1)], ['job.py:3', ['<module>  50 B', '<module>']]);
-  assert.deepEqual([model.labelOf(2), model.remarks(2)], ['setup', ['job.py:4  20 B', 'job.py:4']]);
+  assert.deepEqual([model.labelOf(1), remarks(model, 1)], ['job.py:3', ['<module>  50 B', '<module>']]);
+  assert.deepEqual([model.labelOf(2), remarks(model, 2)], ['setup', ['job.py:4  20 B', 'job.py:4']]);
   // Only where it is drawn: names stay names.
   assert.equal(model.nameOf(1), '<module>');
 });

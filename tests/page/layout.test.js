@@ -17,6 +17,8 @@ const colors = await load('colors.js');
 const timeline = await load('timeline.js');
 const { Model } = await load('model.js');
 const { without } = await import('./made.js');
+const { describe, callPath } = await load('described.js');
+const { searchResult } = await load('found.js');
 
 // main ─┬─ parse (12 345 bytes in 3 blocks) ── read (55 in 1)
 //       └─ read (1 000 in 1; before: 1 500 in 2)
@@ -236,15 +238,15 @@ test('packages have colours of their own, in the legend those that hold the most
   assert.deepEqual(model.packages(8), ['one', 'two']);
   assert.deepEqual(model.packages(1), ['one']);
   const a = nodeAt(model.view, [0, 1]);
-  assert.equal(model.describe(a).source, 'x = 1');
-  assert.equal(model.describe(a).place, 'file.py:7  ·  two  ·  Project');
+  assert.equal(describe(model, a).source, 'x = 1');
+  assert.equal(describe(model, a).place, 'file.py:7  ·  two  ·  Project');
   const byKind = model.fill(a);
   model.show({ ...model.look, colours: 'packages', byLine: false });
   assert.equal(model.fill(a), colors.packageColor('two', false));
   assert.notEqual(model.fill(a), byKind);
   assert.notEqual(colors.packageColor('one', false), colors.packageColor('two', false));
   // Several lines are one frame now.
-  assert.equal(model.describe(a).source, '');
+  assert.equal(describe(model, a).source, '');
 });
 
 // ---- rectangles ---------------------------------------------------------------------------------------------
@@ -442,12 +444,12 @@ test('one block from the data to its rectangle and words', () => {
   // Sides: before 1 500, after 13 400; widths: 12 345 + 55 + max(1 000, 1 500).
   assert.equal(model.view.columns[model.column][0], 13_900);
   assert.equal(model.nameOf(model.zoomed), 'parse');
-  assert.deepEqual(model.describe(model.zoomed).lines.map(({ text }) => text), [
+  assert.deepEqual(describe(model, model.zoomed).lines.map(({ text }) => text), [
     '0 B (0 bytes) in 0 blocks', '12.1 KiB (12,400 bytes) in 4 blocks', '+12.1 KiB, +4 blocks',
   ]);
   assert.equal(model.headline().number, '+11.6 KiB');
   model.show({ ...model.look, search: 'read' });
-  assert.equal(model.searchResult(), '2 frames: 1.46 KiB → 1.03 KiB (−445 B)');
+  assert.equal(searchResult(model), '2 frames: 1.46 KiB → 1.03 KiB (−445 B)');
 });
 
 test('interpreter frames are shown on request only', () => {
@@ -464,10 +466,10 @@ test('the words of a metric: blocks are held, allocations flow', () => {
   const model = new Model(page(TWO_BRANCHES));
   assert.deepEqual(model.headline(), { number: '67 B', words: 'live at the peak, 8 blocks' });
   model.show({ ...model.look, search: 'r' });
-  assert.equal(model.searchResult(), '3 frames: 52 B, 77.6% of all');
+  assert.equal(searchResult(model), '3 frames: 52 B, 77.6% of all');
   model.show({ ...model.look, search: 'r', unit: 'blocks' });
-  assert.equal(model.searchResult(), '3 frames: 6 blocks, 75.0% of all');
-  assert.match(model.callPath(nodeAt(model.view, [0, 1])), /^m \(file.py:7\)\na \(file.py:7\)$/);
+  assert.equal(searchResult(model), '3 frames: 6 blocks, 75.0% of all');
+  assert.match(callPath(model, nodeAt(model.view, [0, 1])), /^m \(file.py:7\)\na \(file.py:7\)$/);
   model.show({ ...model.look, search: '/(/' });
   assert.match(model.searchError, /Invalid regular expression/);
 });

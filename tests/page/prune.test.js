@@ -7,6 +7,7 @@ import { load, looking, outline } from './made.js';
 const { fromAddress, firstLook, toAddress } = await load('address.js');
 const { layoutRows } = await load('layout.js');
 const { pathOf } = await load('views.js');
+const { describe } = await load('described.js');
 
 // main → walk → visit → walk → visit → read, with own values at each.
 const RECURSION = `
@@ -114,8 +115,8 @@ test('frames below the threshold are one, and widths stay true', () => {
   assert.equal(outline(model), 'all 1000(main 1000(a 900 b 60 2 smaller 40))');
   const small = [...model.view.children(1, 0)].at(-1);
   assert.equal(model.view.columns[1][small], 12);
-  assert.deepEqual(model.describe(small).lines.map(({ text }) => text), ['40 B (40 bytes)', '12', '4.00% of all bytes']);
-  assert.equal(model.describe(small).place, 'each less than 5% of all');
+  assert.deepEqual(describe(model, small).lines.map(({ text }) => text), ['40 B (40 bytes)', '12', '4.00% of all bytes']);
+  assert.equal(describe(model, small).place, 'each less than 5% of all');
   // 500 pixels: half a pixel for a byte; the rest is drawn last, though it is wider than nothing left out before it.
   const rows = layoutRows(model.view, 0, 0, 500, 25);
   assert.deepEqual(rows[2].x, [0, 450]);

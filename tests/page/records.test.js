@@ -8,6 +8,7 @@ const { fileName, nodeRecords, tableRecords, toCsv, toJson, toTsv } = await load
 const { layoutRows } = await load('layout.js');
 const { sortRows } = await load('rows.js');
 const { toSvg } = await load('picture.js');
+const { remarks } = await load('described.js');
 
 const TEXT = `
   - main:1 0 0
@@ -87,7 +88,7 @@ test('the picture is an SVG with its text as text', () => {
   const rows = layoutRows(model.view, 0, 0, 400, 1);
   const svg = toSvg({
     rows, width: 400, y: (depth) => 22 * depth, title: 'of "x" & <y>', namespace: 'urn:svg', fill: () => 'red', label: (id) => model.nameOf(id),
-    remarks: (id) => model.remarks(id), words: (id) => model.nameOf(id), faded: (id) => id === 0, measure: (text) => 7 * text.length,
+    remarks: (id) => remarks(model, id), words: (id) => model.nameOf(id), faded: (id) => id === 0, measure: (text) => 7 * text.length,
     style: { ink: '#111', soft: '#222', panel: '#fff', font: 'Sans, "X"' },
   });
   assert.ok(svg.startsWith('<svg xmlns="urn:svg" width="400" height="104" viewBox="0 0 400 104" font-family="Sans, &quot;X&quot;" font-size="12">\n<title>of &quot;x&quot; &amp; &lt;y&gt;</title>'));

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { looking } from './made.js';
+import { load, looking } from './made.js';
+
+const { foundNodes, searchResult } = await load('found.js');
 
 const TEXT = `
   - main:1 0 0
@@ -15,7 +17,7 @@ const TEXT = `
 
 const found = (look) => {
   const model = looking(TEXT, look);
-  return [model.searchResult(), model.foundNodes().map((id) => `${model.nameOf(model.view.parent[id])}→${model.nameOf(id)} ${model.view.columns[0][id]}`).join(', ')];
+  return [searchResult(model), foundNodes(model).map((id) => `${model.nameOf(model.view.parent[id])}→${model.nameOf(id)} ${model.view.columns[0][id]}`).join(', ')];
 };
 
 test('matches are gone through from the widest to the narrowest; what holds nothing is none', () => {

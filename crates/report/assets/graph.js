@@ -5,6 +5,7 @@
 import { ROW_HEIGHT, indexAt, layoutRows, neighbour, placeOf } from './layout.js';
 import { pathOf } from './views.js';
 import { drawGraph, prepareCanvas } from './draw.js';
+import { describe, remarks, sentence } from './described.js';
 import { part, showTooltip } from './panels.js';
 import { nodeRecords } from './records.js';
 import { toSvg } from './picture.js';
@@ -82,7 +83,7 @@ export class GraphView {
       y: (depth) => this.yOf(depth, whole),
       fill: (id) => model.fill(id),
       label: (id) => model.labelOf(id),
-      remarks: (id) => model.remarks(id),
+      remarks: (id) => remarks(model, id),
       matched: model.matched ? (id) => model.isMatched(id) : null,
       hovered: this.hovered,
       selected: this.app.selected,
@@ -118,8 +119,8 @@ export class GraphView {
       fill: (id) => (model.isMatched(id) ? css('--match') : model.fill(id)),
       y: (depth) => this.yOf(depth, rows.length * ROW_HEIGHT),
       label: (id) => model.labelOf(id),
-      remarks: (id) => model.remarks(id),
-      words: (id) => model.sentence(id),
+      remarks: (id) => remarks(model, id),
+      words: (id) => sentence(model, id),
       faded: (id) => callers.has(id) || (model.matched !== null && !model.isMatched(id)),
       measure: (text) => context.measureText(text.slice(0, 1000)).width,
       style: { ink: css('--ink'), soft: css('--soft'), panel: css('--panel'), font: css('--sans') },
@@ -182,7 +183,7 @@ export class GraphView {
         this.app.draw();
       }
       if (id < 0) this.tooltip.hidden = true;
-      else showTooltip(this.tooltip, this.model.describe(id), event.clientX, event.clientY);
+      else showTooltip(this.tooltip, describe(this.model, id), event.clientX, event.clientY);
     });
     place.addEventListener('pointerleave', () => this.leave());
     place.addEventListener('scroll', () => this.leave());
@@ -238,6 +239,6 @@ export class GraphView {
     const box = this.place.getBoundingClientRect();
     const row = this.rows[place.depth];
     const x = box.left + row.x[place.index] + Math.min(row.width[place.index] / 2, 40);
-    showTooltip(this.tooltip, this.model.describe(id), x, box.top + y - this.place.scrollTop + ROW_HEIGHT / 2);
+    showTooltip(this.tooltip, describe(this.model, id), x, box.top + y - this.place.scrollTop + ROW_HEIGHT / 2);
   }
 }

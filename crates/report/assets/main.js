@@ -3,10 +3,12 @@
 
 import { readPage, unpackPage } from './data.js';
 import { pathOf } from './views.js';
-import { COLOURS, WIDTHS, fromAddress, toAddress } from './address.js';
+import { fromAddress, toAddress } from './address.js';
 import { SMALLER } from './prune.js';
+import { sentence } from './described.js';
+import { foundNodes } from './found.js';
 import { Model } from './model.js';
-import { choice, closesByItself, element, part, recall, remember, showFacts, showLegend } from './panels.js';
+import { element, part, recall, showFacts, showLegend } from './panels.js';
 import { SidePanel } from './side.js';
 import { GraphView } from './graph.js';
 import { TableView } from './table.js';
@@ -17,10 +19,12 @@ import { TypesView } from './types_view.js';
 import { ChangesView } from './changes_view.js';
 import { TimeBar } from './timebar.js';
 import { Filters } from './filters.js';
+import { Tools } from './tools.js';
+import { listenToKeys } from './keys.js';
 import { metricKeys } from './selection.js';
 import { hasGroup } from './asked.js';
 import { AddressBar } from './address_bar.js';
-import { dayAndTime, metricHint, temporaryPhrase } from './words.js';
+import { dayAndTime, temporaryPhrase } from './words.js';
 
 /**
  * @typedef {import('./address.js').Look} Look
@@ -39,13 +43,6 @@ import { dayAndTime, metricHint, temporaryPhrase } from './words.js';
  * @property {string} [hint]  what stands at the foot, if no frames are selected here
  */
 
-/** The options that are on or off: part of the page, part of the look. */
-const OPTIONS = /** @type {const} */ ([
-  ['by-line', 'byLine'], ['imports', 'imports'], ['interpreter', 'interpreter'], ['only-project', 'onlyProject'], ['merge-recursion', 'mergeRecursion'],
-  ['by-source', 'bySource'], ['flames', 'flames'],
-  ['only-grew', 'onlyGrew'],
-]);
-
 /** A page that cannot be shown says why, instead of staying empty. @param {unknown} error */
 function fail(error) {
   const failure = part('failure');
@@ -62,20 +59,14 @@ export class Application {
     /** Node of the model's view, −1: none. */
     this.selected = -1;
     this.drawing = 0;
-    this.searchBox = part('search');
     /** What the search found, and at which of it the reader is. @type {{nodes: number[], at: number} | null} */
     this.found = null;
-    /** Ends the wait for more letters. */
-    this.searchNow = () => {};
     this.bar = new AddressBar();
     /** Steps of the reader that the browser's back button can take back. */
     this.steps = 0;
     /** @type {(name: string) => string} CSS variable → value */
     this.css = () => '';
-    /** Mark what is chosen in the switches. @type {((value: string) => void)[]} */
-    this.marks = [];
-    /** Those that there is a switch for. @type {{key: string, label: string}[]} */
-    this.metrics = [];
+    this.tools = new Tools(this);
     this.graph = new GraphView(this);
     this.side = new SidePanel(this);
     this.downloads = new Downloads(this);
@@ -102,9 +93,8 @@ export class Application {
     part('interpreter-label').hidden = !this.model.hasInterpreter;
     part('imports-label').hidden = !this.model.hasImports;
     part('only-project-label').hidden = !this.model.hasProject;
-    this.makeSwitches();
-    this.listenToTools();
-    this.listenToKeys();
+    this.tools.start();
+    listenToKeys(this);
     this.listenToWindow();
     part('failure').hidden = true;
     part('page').hidden = false;
@@ -134,7 +124,10 @@ export class Application {
     const others = this.model.show(look);
     if (others) this.selected = -1;
     if (others || look.search !== search) this.found = null;
-    this.showTools();
+    this.tools.show();
+    this.filters.show();
+    this.time.show();
+    this.showDetails();
     for (const view of Object.values(this.views)) view.place.hidden = true;
     this.view.place.hidden = false;
     // Before the view, to which it leaves the rest of the width.
@@ -216,14 +209,14 @@ export class Application {
 
   /** To the next or the previous of what the search found. @param {number} way  1 or −1 */
   step(way) {
-    this.searchNow();
+    this.tools.searchNow();
     if (!this.model.matched) return;
     if (this.view.step) {
       const where = this.view.step(way);
       this.tell(where ? `Match ${where}  ·  ${part('details').textContent}` : 'No row here matches the search.');
       return;
     }
-    const found = (this.found ??= { nodes: this.model.foundNodes(), at: -1 });
+    const found = (this.found ??= { nodes: foundNodes(this.model), at: -1 });
     const { nodes } = found;
     if (nodes.length === 0) return;
     found.at = found.at < 0 && way < 0 ? nodes.length - 1 : (found.at + way + nodes.length) % nodes.length;
@@ -231,7 +224,7 @@ export class Application {
     this.selected = id;
     this.side.about(this.model.view.frame[id]);
     this.view.goTo?.(id);
-    this.tell(`Match ${found.at + 1} of ${nodes.length}  ·  ${this.model.sentence(id)}`);
+    this.tell(`Match ${found.at + 1} of ${nodes.length}  ·  ${sentence(this.model, id)}`);
     this.draw();
   }
 
@@ -265,139 +258,10 @@ export class Application {
     });
   }
 
-  // ---- switches -----------------------------------------------------------------------------------------
-
-  makeSwitches() {
-    const unit = choice(
-      part('unit-choice'),
-      [{ value: 'bytes', text: 'Bytes' }, { value: 'blocks', text: 'Blocks' }],
-      (value) => this.go({ unit: value === 'blocks' ? 'blocks' : 'bytes' }),
-    );
-    const lists = [
-      { value: 'changes', text: 'Changes', title: 'What grew, shrank, is new or gone (G)' },
-      { value: 'leaks', text: 'Leaks', title: 'What was left at the end, and how it grew (L)' },
-      { value: 'types', text: 'Types', title: 'Python objects by type at each census (Y)' },
-    ];
-    const view = choice(
-      part('view-choice'),
-      [
-        { value: 'calls', text: 'Callees', title: 'From the outermost callers down to what allocated' },
-        { value: 'inverted', text: 'Inverted', title: 'From what allocated to its callers (I)' },
-        { value: 'tree', text: 'Tree', title: 'Callers and callees as rows that open and close (O)' },
-        { value: 'table', text: 'Table', title: 'One row per function, line, file or package (T)' },
-        ...lists.filter(({ value }) => value in this.views),
-      ],
-      (view) => this.go({ view }),
-    );
-    const widths = { larger: 'Both', change: 'Difference', before: 'Before', after: 'After' };
-    const width = choice(
-      part('width-choice'),
-      WIDTHS.map((value) => ({ value, text: widths[/** @type {'larger'} */ (value)], title: value === 'larger' ? 'As wide as the larger side' : undefined })),
-      (value) => this.go({ widths: value }),
-    );
-    this.marks = [() => {}, unit, view, width];
-  }
-
-  /** An instant has other metrics than a window or the whole run. */
-  showMetrics() {
-    const { metrics } = this.model.chosen;
-    if (metrics === this.metrics) return;
-    this.metrics = metrics;
-    const { page, span } = this.model.chosen;
-    const inWindow = span !== null || page.span !== null;
-    const options = metrics.map(({ key, label }) => ({ value: key, text: label, title: metricHint(key, inWindow, page.temporaryWithin) }));
-    this.marks[0] = choice(part('metric-choice'), options, (key) => this.go({ metric: key }));
-    part('metric-choice').hidden = metrics.length < 2;
-  }
-
-  showTools() {
-    const { model } = this;
-    const { look } = model;
-    const { number, words } = this.view.headline?.() ?? model.headline();
-    part('page').dataset.view = look.view;
-    part('total').textContent = number;
-    part('total-words').textContent = words;
-    this.showMetrics();
-    const chosen = [model.metric.key, look.unit, look.view, look.widths];
-    part('width-field').hidden = !model.difference;
-    part('only-grew-label').hidden = !model.difference;
-    this.marks.forEach((mark, i) => mark(chosen[i]));
-    part('unit-choice').lastChild.textContent = model.noun === 'block' ? 'Blocks' : 'Allocations';
-    this.showOptions();
-    this.filters.show();
-    this.time.show();
-    if (this.searchBox.value !== look.search) this.searchBox.value = look.search;
-    this.searchBox.setAttribute('aria-invalid', String(model.searchError !== ''));
-    part('search-result').textContent = model.searchError || (this.view.searchResult ? this.view.searchResult() : model.searchResult());
-    part('search-result').classList.toggle('wrong', model.searchError !== '');
-    part('search-next').hidden = part('search-previous').hidden = model.matched === null;
-    part('back').disabled = this.steps === 0 && model.zoomed === 0;
-    part('reset').disabled = model.zoomed === 0;
-    showLegend(part('legend'), model);
-    this.showDetails();
-  }
-
-  /** What stands in the sheet of options, and on its button how many of them are not as at first. */
-  showOptions() {
-    const { model, first } = this;
-    const { look } = model;
-    for (const [id, name] of OPTIONS) part(id).checked = look[name];
-    if (Number(part('least').value) !== look.least || document.activeElement !== part('least')) part('least').value = String(look.least);
-    const names = { kind: 'Whose code', packages: 'Package', share: 'Share of all', growth: 'Growth' };
-    part('colours').replaceChildren(...COLOURS.filter((value) => value !== 'growth' || model.canGrow).map((value) => {
-      const option = /** @type {HTMLOptionElement} */ (element('option', names[/** @type {'kind'} */ (value)]));
-      option.value = value;
-      option.selected = value === look.colours;
-      return option;
-    }));
-    const changed = [...OPTIONS.map(([, name]) => name), /** @type {const} */ ('least'), /** @type {const} */ ('colours')];
-    const count = changed.filter((name) => look[name] !== first[name]).length;
-    part('options-count').textContent = count > 0 ? String(count) : '';
-    part('options-count').title = count > 0 ? `${count} changed` : '';
-  }
-
   showDetails() {
     const id = this.selected >= 0 ? this.selected : this.model.zoomed;
     part('details').textContent =
-      this.view.hint ? this.view.hint : id > 0 ? this.model.sentence(id) : 'Click a frame to zoom in, point at it for its numbers; ? shows the keys.';
-  }
-
-  listenToTools() {
-    let timer = 0;
-    let took = 0;
-    const search = () => {
-      clearTimeout(timer);
-      if (this.searchBox.value === this.model.look.search) return;
-      const from = performance.now();
-      this.go({ search: this.searchBox.value }, false);
-      took = performance.now() - from;
-    };
-    this.searchBox.addEventListener('input', () => {
-      // A search that takes its time waits for the end of the word.
-      if (took < 20) search();
-      else {
-        clearTimeout(timer);
-        timer = setTimeout(search, 80);
-      }
-    });
-    // Enter goes to what is found by what is written.
-    this.searchNow = search;
-    part('search-next').addEventListener('click', () => this.step(1));
-    part('search-previous').addEventListener('click', () => this.step(-1));
-    for (const [id, name] of OPTIONS) part(id).addEventListener('change', () => this.go({ [name]: part(id).checked }));
-    part('least').addEventListener('change', () => this.go({ least: Math.min(100, Math.max(0, Number(part('least').value) || 0)) }));
-    part('colours').addEventListener('change', () => this.go({ colours: part('colours').value }));
-    closesByItself(part('options'));
-    part('back').addEventListener('click', () => this.back());
-    part('reset').addEventListener('click', () => this.go({ zoom: [] }));
-    part('info-button').addEventListener('click', () => part('info').showModal());
-    part('info').addEventListener('click', (/** @type {MouseEvent} */ event) => {
-      if (event.target === part('info')) part('info').close();
-    });
-    part('theme-button').addEventListener('click', () => {
-      remember('theme', this.model.dark ? 'light' : 'dark');
-      this.setTheme(!this.model.dark);
-    });
+      this.view.hint ? this.view.hint : id > 0 ? sentence(this.model, id) : 'Click a frame to zoom in, point at it for its numbers; ? shows the keys.';
   }
 
   /** @param {boolean} [dark]  without it: as chosen before, else as the system has it */
@@ -413,65 +277,6 @@ export class Application {
     showLegend(part('legend'), this.model);
     this.side.show();
     this.draw();
-  }
-
-  // ---- keys and window ----------------------------------------------------------------------------------
-
-  listenToKeys() {
-    document.addEventListener('keydown', (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || part('info').open) return;
-      const typing = event.target === this.searchBox;
-      // Another field or list has its own use for keys.
-      if (!typing && event.target instanceof Element && event.target.matches('input:not([type="checkbox"]), select')) return;
-      if (typing ? this.typedKey(event.key, event.shiftKey) : this.pageKey(event.key)) event.preventDefault();
-    });
-  }
-
-  /** @param {string} key @param {boolean} shift @returns {boolean} whether the key meant something */
-  typedKey(key, shift) {
-    if (key === 'Escape' && this.searchBox.value !== '') this.go({ search: '' }, false);
-    else if (key === 'Enter' && this.searchBox.value !== '') this.step(shift ? -1 : 1);
-    else if (key === 'Escape' || key === 'Enter' || key === 'ArrowDown') (this.view.focused ?? this.view.place).focus();
-    else return false;
-    return true;
-  }
-
-  /** @param {string} key @returns {boolean} */
-  pageKey(key) {
-    switch (key) {
-      case '/': this.searchBox.focus(); this.searchBox.select(); return true;
-      case 'Escape': this.back(); return true;
-      case '0': this.go({ zoom: [] }); return true;
-      case 'r': case 'R': this.go({ flames: !this.model.look.flames }); return true;
-      case 'i': case 'I': this.toggle('inverted'); return true;
-      case 't': case 'T': this.toggle('table'); return true;
-      case 'o': case 'O': this.toggle('tree'); return true;
-      case 'l': case 'L': this.toggle('leaks'); return true;
-      case 'y': case 'Y': this.toggle('types'); return true;
-      case 'g': case 'G': this.toggle('changes'); return true;
-      case 'c': case 'C': this.copy(); return true;
-      case 'd': case 'D': this.side.toggle(); return true;
-      case 'z': case 'Z': case '+': case '-': return this.time.zoomKey(key);
-      case '?': part('info').showModal(); return true;
-      default: return false;
-    }
-  }
-
-  /** To this view if the page has it, and from it back to the callees. @param {string} view */
-  toggle(view) {
-    if (!(view in this.views)) return;
-    this.go({ view: this.model.look.view === view ? 'calls' : view });
-  }
-
-  async copy() {
-    const id = this.graph.hovered > 0 ? this.graph.hovered : this.selected;
-    if (id <= 0) return;
-    try {
-      await navigator.clipboard.writeText(this.model.callPath(id));
-      part('details').textContent = 'The call path is copied.';
-    } catch {
-      part('details').textContent = 'The browser did not allow copying.';
-    }
   }
 
   listenToWindow() {

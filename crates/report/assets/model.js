@@ -2,25 +2,24 @@
 // The page's data and what the reader looks at → everything shown: tree, view, widths, matches, words.
 // No document and no canvas here; main.js passes the reader's wishes in, draw.js and panels.js show the result.
 
-import { INTERPRETER, KINDS, NATIVE } from './data.js';
+import { INTERPRETER, NATIVE } from './data.js';
 import { BEFORE, BYTES, COUNTS, change, widthColumn } from './calls.js';
 import { frameTotals, mergeNodes, ownColumns, sameFrames, totalColumns } from './calls.js';
-import { matchFrames, matchTotals, matcher } from './calls.js';
+import { matchFrames, matcher } from './calls.js';
 import { inverted, nodeAt, topDown } from './views.js';
-import { Selection, threadName } from './selection.js';
-import { bytesOverTime, liveAt, pointNanos } from './course.js';
+import { Selection } from './selection.js';
+import { liveAt } from './course.js';
 import { firstLook } from './address.js';
 import { LineTree } from './functions.js';
 import { askerRows, isAsker } from './asked.js';
 import { onlyGrown } from './changes.js';
 import { SMALLER, hiddenFrames, importFrames, interpreterNodes, mergeRecursion, smallerTogether } from './prune.js';
 import { changeColor, kindColor, packageColor, rootColor, shareColor } from './colors.js';
-import { countNoun, counted, exact, fileAndLine, humanBytes, percent, signed, tellingName } from './words.js';
+import { countNoun, counted, exact, fileAndLine, humanBytes, signed, tellingName } from './words.js';
 
 /**
  * @typedef {import('./address.js').Look} Look
  * @typedef {{bytes: number, counts: number, beforeBytes: number, beforeCounts: number}} Values
- * @typedef {{name: string, place: string, source: string, lines: {term: string, text: string, tone: string}[]}} Description
  */
 
 export class Model {
@@ -57,8 +56,6 @@ export class Model {
     /** What `shownMetric` made last. @type {{of: import('./selection.js').Shown, pass: Uint8Array | null, metric: import('./selection.js').Shown} | null} */
     this.grownPaths = null;
     this.tree = this.makeTree();
-    /** What `cellsOf` told last. @type {{of: number, pass: Uint8Array | null, cells: Uint8Array} | null} */
-    this.cellsLast = null;
     /** What `kinds` told last. @type {{tree: import('./calls.js').CallTree | null, kinds: Set<number>}} */
     this.kindsOf = { tree: null, kinds: new Set() };
     this.own = this.ownOf(this.tree);
@@ -246,67 +243,6 @@ export class Model {
     return { number: signed(bytes - beforeBytes, humanBytes), words: from };
   }
 
-  /**
-   * The nodes that the search found, the widest first. Inverted, of which there may be far more than the page could
-   * hold, those that are wide enough to be found on the screen.
-   * @returns {number[]}
-   */
-  foundNodes() {
-    if (!this.matched) return [];
-    const { base, column } = this;
-    const width = base.columns[column];
-    const least = Math.max((width[0] * this.look.least) / 100, this.turned ? width[0] / 1000 : 0);
-    /** @type {number[]} */
-    const found = [];
-    const consider = (/** @type {number} */ id) => {
-      if (width[id] > 0 && width[id] >= least && this.isMatched(id)) found.push(id);
-    };
-    if (this.turned) {
-      const next = [0];
-      for (let id = next.pop(); id !== undefined; id = next.pop()) {
-        for (const child of base.children(id, column)) {
-          if (width[child] < least) break;
-          consider(child);
-          next.push(child);
-        }
-      }
-    } else {
-      for (let id = 1; id < this.tree.size; id++) consider(id);
-    }
-    return found.sort((a, b) => width[b] - width[a] || a - b);
-  }
-
-  /** How many frames of the call tree hold something and match the search. */
-  foundCount() {
-    const { matched, tree } = this;
-    if (!matched) return 0;
-    let count = 0;
-    const holds = new Uint8Array(tree.size);
-    for (let i = tree.size - 1; i > 0; i--) {
-      if (!holds[i] && this.own.every((column) => column[i] === 0)) continue;
-      holds[tree.parent[i]] = 1;
-      count += matched[tree.frame[i]];
-    }
-    return count;
-  }
-
-  /** What the search found, in words; "" without a search. */
-  searchResult() {
-    if (!this.matched) return '';
-    const count = this.foundCount();
-    if (count === 0) return 'no match';
-    return `${counted(count, 'frame')}: ${this.searchTotal(this.matched)}`;
-  }
-
-  /** @param {Uint8Array} matched  per frame */
-  searchTotal(matched) {
-    const sums = matchTotals(this.tree, this.own, matched);
-    const values = this.valuesOf(sums.map((sum) => [sum]), 0);
-    const [before, after] = this.inUnit(values);
-    if (this.difference) return `${this.amount(before)} → ${this.amount(after)} (${signed(after - before, (n) => this.amount(n))})`;
-    return `${this.amount(after)}, ${percent(after, this.inUnit(this.whole)[1])} of all`;
-  }
-
   /** @param {number} id */
   nameOf(id) {
     const frame = this.view.frame[id];
@@ -329,20 +265,6 @@ export class Model {
     const frame = this.view.frame[id];
     if (frame < 0) return '';
     return fileAndLine(this.frames.file[frame], this.look.byLine ? this.frames.line[frame] : 0);
-  }
-
-  /**
-   * What may follow the name in a rectangle, the longest first.
-   * @param {number} id
-   * @returns {string[]}
-   */
-  remarks(id) {
-    const [before, after] = this.inUnit(this.valuesOf(this.view.columns, id));
-    const amount = this.difference ? signed(after - before, (n) => this.amount(n)) : this.amount(after);
-    const frame = this.view.frame[id];
-    if (frame < 0) return [amount];
-    const file = this.labelOf(id) === this.fileOfModule(id) ? this.nameOf(id) : tellingName(this.placeOf(id));
-    return file ? [`${file}  ${amount}`, file] : [amount];
   }
 
   /** How a node changed in a difference, in the chosen unit. @param {number} id */
@@ -376,60 +298,6 @@ export class Model {
     for (let i = 0; i < tree.size; i++) grown[i] = change(total[BEFORE][i], total[BYTES][i]);
     for (const { frame, total: sums } of frameTotals(tree, own, total)) grown[tree.size + frame] = change(sums[BEFORE], sums[BYTES]);
     return grown;
-  }
-
-  /**
-   * What a function and all it called held at all points of the course, in bytes.
-   * @param {number} frame  any of its frames
-   * @returns {{values: Float64Array, times: Float64Array} | null} times in seconds; null: the data do not tell
-   */
-  overTime(frame) {
-    const { course } = this.page;
-    if (course === null || course.parts < 2 || frame < 0) return null;
-    const values = bytesOverTime(course, this.cellsOf(frame));
-    return { values, times: Float64Array.from(values, (_, point) => pointNanos(course, point) / 1e9) };
-  }
-
-  /**
-   * The cells whose call path passes through a function, as far as they count.
-   * @param {number} frame  any of its frames
-   * @returns {Uint8Array} 1 or 0 per cell
-   */
-  cellsOf(frame) {
-    const { page: { nodes, cells }, chosen, lines: { functions } } = this;
-    const { cellsLast } = this;
-    if (cellsLast?.of === functions[frame] && cellsLast.pass === chosen.pass) return cellsLast.cells;
-    const same = Uint8Array.from(functions, (first) => Number(first === functions[frame]));
-    const through = new Uint8Array(nodes.length);
-    for (let i = 0; i < nodes.length; i++) through[i] = same[nodes.frame[i]] | (nodes.parent[i] < 0 ? 0 : through[nodes.parent[i]]);
-    const of = new Uint8Array(cells.length);
-    for (let cell = 0; cell < of.length; cell++) of[cell] = through[cells.node[cell]] & (chosen.pass === null ? 1 : chosen.pass[cell]);
-    this.cellsLast = { of: functions[frame], pass: chosen.pass, cells: of };
-    return of;
-  }
-
-  /**
-   * Which threads asked for what a function and all it called have, and by which functions that allocate; in the chosen unit.
-   * @param {number} frame  any of its frames
-   * @returns {{threads: [string, number][], allocators: [string, number][]}} the largest first; empty where the data do not tell
-   */
-  askedBy(frame) {
-    const { page, metric } = this;
-    const { cells } = page;
-    const of = this.cellsOf(frame);
-    const amounts = metric.after[this.look.unit === 'bytes' ? 'bytes' : 'counts'];
-    const sums = (/** @type {Int32Array} */ keys, /** @type {(key: number) => string} */ name) => {
-      /** @type {Map<number, number>} */
-      const found = new Map();
-      for (let cell = 0; cell < of.length; cell++) {
-        if (of[cell] && keys[cell] >= 0 && amounts[cell] > 0) found.set(keys[cell], (found.get(keys[cell]) ?? 0) + amounts[cell]);
-      }
-      return [...found].sort((a, b) => b[1] - a[1] || a[0] - b[0]).map(([key, sum]) => /** @type {[string, number]} */ ([name(key), sum]));
-    };
-    return {
-      threads: sums(cells.thread, (thread) => threadName(page, thread)),
-      allocators: sums(cells.allocator, (allocator) => page.allocators[allocator]),
-    };
   }
 
   /** @param {boolean} dark */
@@ -478,71 +346,6 @@ export class Model {
    */
   sourceOf(frame) {
     return frame >= 0 && this.look.byLine ? this.frames.source[frame] : '';
-  }
-
-  /**
-   * All that is known of a node, for the tooltip.
-   * @param {number} id
-   * @returns {Description}
-   */
-  describe(id) {
-    const values = this.valuesOf(this.view.columns, id);
-    const [before, after] = this.inUnit(values);
-    const frame = this.view.frame[id];
-    const kind = frame < 0 ? '' : KINDS[this.frames.kind[frame]];
-    const owner = frame < 0 ? '' : this.frames.package[frame];
-    const small = frame === SMALLER ? `each less than ${this.look.least}% of all` : '';
-    const place = [this.placeOf(id), owner, kind, small].filter(Boolean).join('  ·  ');
-    const source = this.sourceOf(frame);
-    const line = (/** @type {string} */ term, /** @type {string} */ text, tone = '') => ({ term, text, tone });
-    const bytes = (/** @type {number} */ n) => `${humanBytes(n)} (${exact(n)} bytes)`;
-    const nouns = this.noun === 'block' ? 'Blocks' : 'Allocations';
-    if (this.difference) {
-      const difference = values.bytes - values.beforeBytes;
-      const counts = values.counts - values.beforeCounts;
-      const tone = after > before ? 'grew' : after < before ? 'shrank' : '';
-      return {
-        name: this.nameOf(id),
-        place,
-        source,
-        lines: [
-          line('Before', `${bytes(values.beforeBytes)} in ${counted(values.beforeCounts, this.noun)}`),
-          line('After', `${bytes(values.bytes)} in ${counted(values.counts, this.noun)}`),
-          line('Difference', `${signed(difference, humanBytes)}, ${signed(counts, (n) => counted(n, this.noun))}`, tone),
-        ],
-      };
-    }
-    const lines = [
-      line(this.metric.label, bytes(values.bytes)),
-      line(nouns, exact(values.counts)),
-      line('Share', `${percent(after, this.inUnit(this.whole)[1])} of all ${this.look.unit === 'bytes' ? 'bytes' : `${this.noun}s`}`),
-    ];
-    if (!this.turned && frame >= 0) {
-      const own = this.valuesOf(this.own, id);
-      if (own.bytes !== values.bytes) lines.push(line('Itself', humanBytes(own.bytes)));
-    }
-    return { name: this.nameOf(id), place, source, lines };
-  }
-
-  /**
-   * The same in one line, for the foot of the page and for screen readers.
-   * @param {number} id
-   * @returns {string}
-   */
-  sentence(id) {
-    const { name, place, source, lines } = this.describe(id);
-    return [name, place, source, ...lines.map(({ term, text }) => `${term}: ${text}`)].filter(Boolean).join('  ·  ');
-  }
-
-  /**
-   * The call path of a node as text, outermost frame first.
-   * @param {number} id
-   * @returns {string}
-   */
-  callPath(id) {
-    const path = [];
-    for (let at = id; at > 0; at = this.view.parent[at]) path.push(`${this.nameOf(at)} (${this.placeOf(at) || 'unknown file'})`);
-    return (this.turned ? path : path.reverse()).join('\n');
   }
 
   /**

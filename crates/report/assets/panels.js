@@ -127,7 +127,7 @@ export function closesByItself(menu) {
 
 /**
  * @param {HTMLElement} tooltip
- * @param {import('./model.js').Description} description
+ * @param {import('./described.js').Description} description
  * @param {number} x  in the window
  * @param {number} y
  */

@@ -4,6 +4,7 @@
 
 import { KINDS } from './data.js';
 import { prepareCanvas } from './draw.js';
+import { askedBy, overTime } from './function_cells.js';
 import { element, part, recall, remember } from './panels.js';
 import { duration, fileAndLine, humanBytes, percent, signed } from './words.js';
 
@@ -118,7 +119,7 @@ export class SidePanel {
   /** Threads and functions that allocate, where there are several in the page. */
   showAskedBy() {
     const { model } = this.app;
-    const { threads, allocators } = model.askedBy(this.frame);
+    const { threads, allocators } = askedBy(model, this.frame);
     for (const [id, sums, known] of /** @type {[string, [string, number][], number][]} */ ([
       ['side-threads', threads, model.page.threads.length], ['side-allocators', allocators, model.page.allocators.length],
     ])) {
@@ -134,7 +135,7 @@ export class SidePanel {
 
   /** Size over time, where the data know it. */
   showTime() {
-    const known = this.app.model.overTime?.(this.frame) ?? null;
+    const known = overTime(this.app.model, this.frame);
     part('side-time').hidden = known === null;
     if (known) drawSizeOverTime(part('side-time-canvas'), known.values, known.times, this.app.css);
   }

@@ -48,6 +48,9 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("functions.js", include_str!("../../assets/functions.js")),
     ("outline.js", include_str!("../../assets/outline.js")),
     ("model.js", include_str!("../../assets/model.js")),
+    ("found.js", include_str!("../../assets/found.js")),
+    ("described.js", include_str!("../../assets/described.js")),
+    ("function_cells.js", include_str!("../../assets/function_cells.js")),
     ("records.js", include_str!("../../assets/records.js")),
     ("picture.js", include_str!("../../assets/picture.js")),
     ("panels.js", include_str!("../../assets/panels.js")),
@@ -69,6 +72,8 @@ pub(super) const MODULES: &[(&str, &str)] = &[
     ("types_view.js", include_str!("../../assets/types_view.js")),
     ("changes_view.js", include_str!("../../assets/changes_view.js")),
     ("address_bar.js", include_str!("../../assets/address_bar.js")),
+    ("tools.js", include_str!("../../assets/tools.js")),
+    ("keys.js", include_str!("../../assets/keys.js")),
     ("main.js", include_str!("../../assets/main.js")),
 ];
 
