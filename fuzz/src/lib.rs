@@ -136,9 +136,8 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
     }
     // A page holds all metrics. It is the slowest to write, for the checksums of its own scripts.
     if options.pid.is_none() {
-        // The course is of the whole run.
-        let course = (options.span == Span::Whole && !capture.run.aggregate)
-            .then(|| Course::of(capture, None, within, (), &mut |_| {}).ok())
+        let course = (!capture.run.aggregate)
+            .then(|| Course::of(capture, options.span, None, within, (), &mut |_| {}).ok())
             .flatten();
         let course = course.map(|(course, ())| course);
         written(|out| html::write(&page::of_profile(&context, profile, course.clone(), Metric::Peak, within), out));
@@ -168,7 +167,14 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
         let end = capture.account.totals.duration.0;
         for (from, to) in [(0, end / 2), (end / 3, end)] {
             let span = Span::Between(Position::Time(Nanos(from)), Position::Time(Nanos(to)));
-            let _ = Profile::of(capture, &Options { span, byte_seconds: true, ..*options }, &mut |_| {});
+            let window = Profile::of(capture, &Options { span, byte_seconds: true, ..*options }, &mut |_| {});
+            let course = Course::of(capture, span, None, within, (), &mut |_| {});
+            if let (Ok(window), Ok((course, ()))) = (window, course) {
+                let context = Context::new("run.bin", capture, Some(&window), None);
+                written(|out| {
+                    html::write(&page::of_profile(&context, &window, Some(course), Metric::Peak, within), out)
+                });
+            }
         }
     }
     let export = Export::new(&context, profile, Metric::Leaked, within);
