@@ -75,10 +75,11 @@ export class SidePanel {
       return;
     }
     this.waits = true;
-    requestAnimationFrame(() => setTimeout(() => {
+    // Behind the frame of the screen that has the view, not only behind its drawing.
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => {
       this.waits = false;
       if (this.isOpen) this.tell();
-    }));
+    })));
   }
 
   tell() {
