@@ -160,11 +160,7 @@ impl Course {
         also: W,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, W), CaptureError> {
-        let ends = match span {
-            Span::Whole => (Position::Start, Position::End),
-            Span::Between(from, to) => (from, to),
-            Span::At(position) => (position, position),
-        };
+        let ends = span.ends();
         let stops = stops(capture, ends);
         let positions: Vec<Position> = stops.iter().map(|stop| stop.position).collect();
         let chosen = capture.names.images().iter().map(|image| pid.is_none_or(|pid| image.pid == pid)).collect();

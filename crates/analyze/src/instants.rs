@@ -217,6 +217,15 @@ impl Span {
         }
     }
 
+    /// Where it begins and where it ends; an instant twice.
+    pub fn ends(self) -> (Position, Position) {
+        match self {
+            Self::Whole => (Position::Start, Position::End),
+            Self::At(position) => (position, position),
+            Self::Between(from, to) => (from, to),
+        }
+    }
+
     /// In words, to be put behind an amount: empty for the whole run, else `at 12.500 s` or `from 10.000 s to 60.000 s`.
     pub fn words(self) -> String {
         let time = |position: Position| match position {

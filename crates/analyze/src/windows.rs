@@ -55,11 +55,7 @@ impl Capture {
         if self.run.aggregate {
             return Err(CaptureError::NoEvents);
         }
-        let (from, to) = match span {
-            Span::Whole => (Position::Start, Position::End),
-            Span::At(position) => (position, position),
-            Span::Between(from, to) => (from, to),
-        };
+        let (from, to) = span.ends();
         let mut replay = Replay::between(from, to, within, watch).with_stops(stops);
         let begin = self.begin(&mut replay, from)?;
         let wanted = [BlockKind::Events, BlockKind::Keyframe].map(|kind| kind as u8);

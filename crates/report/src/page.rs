@@ -48,12 +48,10 @@ pub fn of_profile(
         default_metric: profile.metrics.iter().position(|shown| *shown == metric).unwrap_or(0),
         inverted: false,
         temporary_within,
-        span: match profile.span {
-            Span::Whole => None,
-            Span::At(position) => Some([position; 2]),
-            Span::Between(from, to) => Some([from, to]),
-        }
-        .map(|ends| ends.map(|position| position.time(capture.account.totals.duration).seconds())),
+        span: (profile.span != Span::Whole).then(|| {
+            let (from, to) = profile.span.ends();
+            [from, to].map(|position| position.time(capture.account.totals.duration).seconds())
+        }),
         marks: capture
             .marks
             .iter()
