@@ -6,7 +6,7 @@ use crate::output::{OutputArgs, beside};
 use crate::selection::{SourceArgs, profile};
 use crate::span::SpanArgs;
 use crate::threshold::parse_size;
-use heaptide_analyze::course::Course;
+use heaptide_analyze::course::{Course, Division};
 use heaptide_analyze::instants::Span;
 use heaptide_analyze::leaks::{Judging, Leaks, Origin};
 use heaptide_analyze::profile::{self, Metric, Profile};
@@ -113,9 +113,8 @@ pub fn replayed(
     let mut bar = Bar::default();
     let progress = &mut |progress| bar.show(progress);
     let replayed = match course.filter(|_| !matches!(profile.span, Span::At(_))) {
-        Some((pid, within)) => {
-            Course::of(capture, profile.span, pid, within, watch, progress).map(|(course, watch)| (Some(course), watch))
-        }
+        Some((pid, within)) => Course::of(capture, (profile.span, Division::FINE), pid, within, watch, progress)
+            .map(|(course, watch)| (Some(course), watch)),
         None if watch.is_some() => {
             capture.replay(profile.span, 0, watch, progress).map(|replayed| (None, replayed.watch))
         }

@@ -12,7 +12,7 @@ pub mod words;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod recording;
 
-use heaptide_analyze::course::Course;
+use heaptide_analyze::course::{Course, Division};
 use heaptide_analyze::diff::Diff;
 use heaptide_analyze::instants::{Position, Span};
 use heaptide_analyze::leaks::{Judging, Leaks};
@@ -137,7 +137,7 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
     // A page holds all metrics. It is the slowest to write, for the checksums of its own scripts.
     if options.pid.is_none() {
         let course = (!capture.run.aggregate)
-            .then(|| Course::of(capture, options.span, None, within, (), &mut |_| {}).ok())
+            .then(|| Course::of(capture, (options.span, Division::FINE), None, within, (), &mut |_| {}).ok())
             .flatten();
         let course = course.map(|(course, ())| course);
         written(|out| html::write(&page::of_profile(&context, profile, course.clone(), Metric::Peak, within), out));
@@ -168,7 +168,7 @@ fn reports_of(capture: &Capture, profile: &Profile, options: &Options<'_>) {
         for (from, to) in [(0, end / 2), (end / 3, end)] {
             let span = Span::Between(Position::Time(Nanos(from)), Position::Time(Nanos(to)));
             let window = Profile::of(capture, &Options { span, byte_seconds: true, ..*options }, &mut |_| {});
-            let course = Course::of(capture, span, None, within, (), &mut |_| {});
+            let course = Course::of(capture, (span, Division::FINE), None, within, (), &mut |_| {});
             if let (Ok(window), Ok((course, ()))) = (window, course) {
                 let context = Context::new("run.bin", capture, Some(&window), None);
                 written(|out| {

@@ -1,4 +1,4 @@
-//! The course of a run, or of a window of it: who had what at some 200 instants, from one replay.
+//! The course of a run, or of a window of it: who had what at some hundreds of instants, from one replay.
 //!
 //! It is divided into parts, at regular times and at its marks. For each *cell* (a stack, the thread that allocated
 //! and the function it called) there is
@@ -10,7 +10,7 @@
 //!
 //! So whatever [`crate::profile::Profile`] says of an instant or a window whose ends are ends of parts can be added up from
 //! these lists, exactly. Blocks that come and go within a part are only in the sums of that part, which keeps the lists short;
-//! where they would still become long, parts are put together ([`Course::limit`]).
+//! where they would still become long, parts are put together, while they are made and by [`Course::limit`].
 
 use crate::error::CaptureError;
 use crate::instants::{Position, Span, position};
@@ -25,8 +25,28 @@ use rustc_hash::FxHashMap;
 
 mod limit;
 
-/// Parts of equal length that a run or window is divided into, if it is long enough.
-const PARTS: u64 = 200;
+/// How finely a run or window is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// Parts of equal length, if it is long enough.
+    pub parts: u64,
+    /// Rows of all lists that are kept while there may be more to come; with more, two parts become one.
+    pub rows: usize,
+    /// The same for each cell, if that is more: longer parts do not make fewer rows where each cell has but a few.
+    pub rows_of_a_cell: usize,
+}
+
+impl Division {
+    /// About one for each pixel of a plot. With 24 to 40 bytes a row and room to grow, 100 MB.
+    pub const FINE: Self = Self { parts: 800, rows: 1_500_000, rows_of_a_cell: 8 };
+    /// Where each part is a row to read.
+    pub const COARSE: Self = Self { parts: 200, ..Self::FINE };
+
+    fn is_too_fine(self, rows: usize, cells: usize) -> bool {
+        rows > self.rows.max(cells.saturating_mul(self.rows_of_a_cell))
+    }
+}
+
 /// Parts are not shorter: the collector looks at the time about so often.
 const SHORTEST: u64 = 1_000_000;
 
@@ -96,9 +116,9 @@ pub struct Flow {
     pub temporary: Amount,
 }
 
-/// How a cell's live bytes at the highest instant of a part differ from those at its beginning.
+/// How a cell's live bytes at another instant of a part differ from those at its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AtPeak {
+pub struct Change {
     /// Place in [`Course::cells`].
     pub cell: u32,
     /// The part.
@@ -107,6 +127,13 @@ pub struct AtPeak {
     pub bytes: i64,
     /// Blocks.
     pub count: i64,
+}
+
+impl Change {
+    fn between(cell: u32, part: i16, before: Amount, after: Amount) -> Self {
+        let bytes = after.bytes.wrapping_sub(before.bytes) as i64;
+        Self { cell, part, bytes, count: after.count.wrapping_sub(before.count) as i64 }
+    }
 }
 
 /// What a cell leaked: was live when its program ended.
@@ -136,8 +163,11 @@ pub struct Course {
     pub lives: Vec<Life>,
     /// Ordered by part.
     pub flows: Vec<Flow>,
-    /// Ordered by part; cells that had the same as at its beginning are left out.
-    pub peaks: Vec<AtPeak>,
+    /// What each cell had at the highest instant of a part. Ordered by part; cells that had the same as at its beginning are
+    /// left out.
+    pub peaks: Vec<Change>,
+    /// The same at the end of a part.
+    pub changes: Vec<Change>,
     /// Ordered by cell.
     pub leaked: Vec<Leaked>,
     /// By image: the part in which its program ended, or [`BEFORE`]; `None`: it did not.
@@ -147,28 +177,28 @@ pub struct Course {
 }
 
 impl Course {
-    /// Of the run or a window, of one process or all (`None`), with temporary blocks by at most so many allocations between.
-    /// Costs a replay of its events, which `also` watches as well.
+    /// Of the run or a window, divided so finely, of one process or all (`None`), with temporary blocks by at most so many
+    /// allocations between. Costs a replay of its events, which `also` watches as well.
     ///
     /// # Errors
     /// As [`Capture::replay`].
     pub fn of<W: Watch>(
         capture: &Capture,
-        span: Span,
+        (span, division): (Span, Division),
         pid: Option<u32>,
         within: u32,
         also: W,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, W), CaptureError> {
         let ends = span.ends();
-        let stops = stops(capture, ends);
+        let stops = stops(capture, ends, division.parts);
         let positions: Vec<Position> = stops.iter().map(|stop| stop.position).collect();
         let chosen = capture.names.images().iter().map(|image| pid.is_none_or(|pid| image.pid == pid)).collect();
-        let watch = (Following::new(chosen), also);
+        let [start, end] = [ends.0, ends.1].map(|position| end(capture, position));
+        let watch = (Following::new(chosen, division, start, stops), also);
         let replayed = capture.replay_with_stops((span, &positions), within, watch, progress)?;
         let (following, also) = replayed.watch;
-        let ends = [ends.0, ends.1].map(|position| end(capture, position));
-        let mut course = following.finish(&stops, ends);
+        let mut course = following.finish(end);
         course.note_earlier_ends(capture);
         course.damage = replayed.damage.map(|error| error.to_string());
         Ok((course, also))
@@ -253,12 +283,13 @@ fn end(capture: &Capture, position: Position) -> Instant {
     Instant { position, time, mark: mark.map(|mark| mark as u32), live: 0 }
 }
 
-/// The ends of all parts but the last: regular times and marks between these ends, in the order of the run.
-fn stops(capture: &Capture, (from, to): (Position, Position)) -> Vec<Instant> {
+/// The ends of all parts but the last: regular times, of at most so many parts, and marks between these ends, in the order of
+/// the run.
+fn stops(capture: &Capture, (from, to): (Position, Position), parts: u64) -> Vec<Instant> {
     let [begin, end] = [from, to].map(|end| end.time(capture.account.totals.duration).0);
     let length = end.saturating_sub(begin);
     let stop = |position: Position, time, mark| Instant { position, time, mark, live: 0 };
-    let parts = (length / SHORTEST).clamp(1, PARTS);
+    let parts = (length / SHORTEST).min(parts).max(1);
     let regular =
         (1..parts).map(|part| Nanos(begin + (u128::from(length) * u128::from(part) / u128::from(parts)) as u64));
     let mut stops: Vec<Instant> = regular.map(|time| stop(Position::Time(time), time, None)).collect();
@@ -331,6 +362,15 @@ struct Open {
 struct Following {
     /// By image.
     chosen: Vec<bool>,
+    division: Division,
+    /// The ends of parts that there may be.
+    stops: Vec<Instant>,
+    /// By the part that blocks know, which is the number of stops before them: that which it is in. 0 is before the window.
+    parts: Vec<i16>,
+    /// Regular stops that were reached.
+    regular: u32,
+    /// One in so many of them ends a part.
+    one_in: u32,
     /// By [`RowId`].
     rows: Vec<RowState>,
     cells: Vec<CellState>,
@@ -339,9 +379,8 @@ struct Following {
     open: Vec<Open>,
     /// By cell and the part they came in: what went in this part.
     gone: FxHashMap<(u32, i16), (Amount, Amount)>,
-    leaked: FxHashMap<(u32, i16), Amount>,
-    /// Live bytes at the beginning.
-    live_before: u64,
+    /// By cell and the part that blocks know.
+    leaked: FxHashMap<(u32, u16), Amount>,
     live: u64,
     peak: Peak,
     generation: u32,
@@ -349,30 +388,31 @@ struct Following {
     now: Nanos,
     /// The window is over.
     ends: bool,
-    /// Live bytes at each stop.
-    live_at: Vec<u64>,
     course: Course,
 }
 
 impl Following {
-    fn new(chosen: Vec<bool>) -> Self {
+    fn new(chosen: Vec<bool>, division: Division, start: Instant, stops: Vec<Instant>) -> Self {
         Self {
-            course: Course { ended: vec![None; chosen.len()], ..Course::default() },
+            course: Course { ended: vec![None; chosen.len()], instants: vec![start], ..Course::default() },
             chosen,
+            division,
+            stops,
+            parts: vec![BEFORE, 0],
+            regular: 0,
+            one_in: 1,
             rows: Vec::new(),
             cells: Vec::new(),
             others: FxHashMap::default(),
             open: Vec::new(),
             gone: FxHashMap::default(),
             leaked: FxHashMap::default(),
-            live_before: 0,
             live: 0,
             peak: Peak::default(),
             generation: 0,
             part: 0,
             now: Nanos(0),
             ends: false,
-            live_at: Vec::new(),
         }
     }
 
@@ -444,8 +484,8 @@ impl Following {
         (state, open)
     }
 
-    /// The part is over.
-    fn close(&mut self) {
+    /// The part ends here.
+    fn close(&mut self, end: Instant) {
         let part = self.part;
         for open in std::mem::take(&mut self.open) {
             let state = &mut self.cells[open.cell as usize];
@@ -456,17 +496,23 @@ impl Following {
                 self.course.flows.push(Flow { cell: open.cell, part, allocated, temporary });
             }
             if at_peak != open.at_start {
-                let bytes = at_peak.bytes.wrapping_sub(open.at_start.bytes) as i64;
-                let count = at_peak.count.wrapping_sub(open.at_start.count) as i64;
-                self.course.peaks.push(AtPeak { cell: open.cell, part, bytes, count });
+                self.course.peaks.push(Change::between(open.cell, part, open.at_start, at_peak));
+            }
+            if state.live != open.at_start {
+                self.course.changes.push(Change::between(open.cell, part, open.at_start, state.live));
             }
         }
-        for ((cell, born), (amount, temporary)) in self.gone.drain() {
-            self.course.lives.push(Life { cell, born, died: part, amount, temporary });
-        }
+        self.tell_gone();
         self.course.peaks_at.push(self.peak);
-        self.live_at.push(self.live);
+        self.course.instants.push(Instant { live: self.live, ..end });
+        self.part += 1;
         self.begin_part();
+    }
+
+    fn tell_gone(&mut self) {
+        for ((cell, born), (amount, temporary)) in self.gone.drain() {
+            self.course.lives.push(Life { cell, born, died: self.part, amount, temporary });
+        }
     }
 
     fn begin_part(&mut self) {
@@ -474,24 +520,26 @@ impl Following {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    fn finish(mut self, stops: &[Instant], [start, end]: [Instant; 2]) -> Course {
+    /// From now on parts are twice as long, and those that there are already.
+    fn put_parts_together(&mut self) {
+        let Some(now) = self.course.halve(0) else { return };
+        self.one_in *= 2;
+        self.parts.iter_mut().filter(|part| **part != BEFORE).for_each(|part| *part = now[*part as usize]);
+        self.part = now[self.part as usize];
+    }
+
+    fn finish(mut self, end: Instant) -> Course {
         // What the end left is live at the end: it went in the part behind the last.
-        let last = self.part;
-        let gone: Vec<_> = self.gone.drain().collect();
-        debug_assert!(gone.is_empty() || last > 0);
-        for ((cell, born), (amount, temporary)) in gone {
-            self.course.lives.push(Life { cell, born, died: last, amount, temporary });
-        }
-        let parts = self.course.peaks_at.len();
+        debug_assert!(self.gone.is_empty() || self.part > 0);
+        self.tell_gone();
         let mut course = self.course;
         let leaked = self.leaked.into_iter();
-        course.leaked = leaked.map(|((cell, born), amount)| Leaked { cell, born, amount }).collect();
-        let start = Instant { live: self.live_before, ..start };
-        course.instants = std::iter::once(start).chain(stops[..parts - 1].iter().copied()).chain([end]).collect();
-        for (instant, live) in course.instants[1..].iter_mut().zip(self.live_at) {
-            instant.live = live;
+        let leaked = leaked.map(|((cell, part), amount)| Leaked { cell, born: self.parts[usize::from(part)], amount });
+        course.leaked = leaked.collect();
+        if let Some(last) = course.instants.last_mut() {
+            *last = Instant { live: last.live, ..end };
         }
-        course.sort();
+        course.put_same_together();
         let seconds = |nanos: u128| u64::try_from((nanos + 500_000_000) / 1_000_000_000).unwrap_or(u64::MAX);
         for state in self.cells {
             course.cells.push(state.cell);
@@ -503,7 +551,7 @@ impl Following {
     #[inline(always)]
     fn release(&mut self, block: Block, gone: Gone) {
         let Some(place) = self.cell(block) else { return };
-        let born = part_of(block);
+        let born = self.parts[usize::from(block.part())];
         let part = self.part;
         self.live = self.live.saturating_sub(gone.bytes);
         let (state, open) = self.change(place);
@@ -522,11 +570,6 @@ impl Following {
     }
 }
 
-/// The part that a block came in.
-fn part_of(block: Block) -> i16 {
-    i16::from(block.part()) - 1
-}
-
 impl Watch for Following {
     fn row(&mut self, _: RowId, image: ImageIndex, stack: StackId) {
         self.rows.push(RowState { image, stack, last: NONE, several: false });
@@ -541,7 +584,7 @@ impl Watch for Following {
         let Some(place) = self.cell(block) else { return };
         self.cells[place as usize].live += Amount { bytes: block.bytes(), count: 1 };
         self.live = self.live.saturating_add(block.bytes());
-        self.live_before = self.live;
+        self.course.instants[0].live = self.live;
         self.peak.bytes = self.live;
     }
 
@@ -550,8 +593,17 @@ impl Watch for Following {
     }
 
     fn reached(&mut self) {
-        self.close();
-        self.part += 1;
+        let stop = self.stops[self.parts.len() - 2];
+        let is_regular = stop.mark.is_none();
+        self.regular += u32::from(is_regular);
+        if !is_regular || self.regular.is_multiple_of(self.one_in) {
+            self.close(stop);
+            let is_too_fine = self.division.is_too_fine(self.course.rows(), self.cells.len());
+            if is_too_fine && is_regular && self.regular.is_multiple_of(2 * self.one_in) {
+                self.put_parts_together();
+            }
+        }
+        self.parts.push(self.part);
     }
 
     #[inline(always)]
@@ -581,14 +633,13 @@ impl Watch for Following {
 
     fn leaked(&mut self, block: Block) {
         if let Some(place) = self.cell(block) {
-            let born = part_of(block);
-            *self.leaked.entry((place, born)).or_default() += Amount { bytes: block.bytes(), count: 1 };
+            *self.leaked.entry((place, block.part())).or_default() += Amount { bytes: block.bytes(), count: 1 };
         }
     }
 
     fn ends(&mut self) {
-        self.close();
-        self.part += 1;
+        // Where it ends is known later.
+        self.close(self.course.instants[0]);
         self.ends = true;
     }
 

@@ -42,7 +42,7 @@ pub struct Replay<W = ()> {
     /// Places that `watch` wants to be told of, the next one last; below them `to`.
     stops: Vec<Position>,
     /// Stops that were reached in the window, and 1 for its beginning.
-    part: u8,
+    part: u16,
     watch: W,
     /// Rows that were told of.
     rows: u32,

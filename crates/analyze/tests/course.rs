@@ -3,7 +3,7 @@
 
 use crate::windows::Story;
 use heaptide_analyze::Capture;
-use heaptide_analyze::course::Course;
+use heaptide_analyze::course::{Course, Division};
 use heaptide_analyze::instants::{Position, Span};
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::ids::{ImageIndex, StackId};
@@ -70,23 +70,28 @@ fn added_up(course: &Course, from: usize, to: usize) -> Rows {
     rows
 }
 
+/// Parts between its ends and regular times.
+fn regular_parts(course: &Course) -> usize {
+    course.instants.iter().filter(|instant| instant.mark.is_none()).count() - 1
+}
+
 /// Every answer of the course, of the run or window between these places, beside that of a replay; of these windows, and of
 /// all. `most`: rows that it is limited to in the end.
 fn check(
     capture: &Capture,
     (start, end): (Position, Position),
     windows: &[(prop::sample::Index, prop::sample::Index)],
+    division: Division,
     most: usize,
 ) -> Result<Course, TestCaseError> {
     let span = if (start, end) == (Position::Start, Position::End) { Span::Whole } else { Span::Between(start, end) };
-    let (mut course, ()) = Course::of(capture, span, None, 1, (), &mut |_| {}).unwrap();
+    let (mut course, ()) = Course::of(capture, (span, division), None, 1, (), &mut |_| {}).unwrap();
     let unlimited = course.clone();
     prop_assert_eq!(&course.damage, &None);
     for limited in [false, true] {
         if limited {
-            course.limit(most);
-            let fixed = course.instants.iter().filter(|instant| instant.mark.is_some()).count() + 2;
-            prop_assert!(course.rows() <= most || course.instants.len() <= fixed);
+            course.limit(most, 0);
+            prop_assert!(course.rows() <= most || regular_parts(&course) == 1);
         }
         prop_assert_eq!(course.instants.len(), course.parts() + 1);
         let of = |(from, to): &(prop::sample::Index, prop::sample::Index)| {
@@ -119,15 +124,23 @@ proptest! {
         steps in prop::collection::vec((any::<u8>(), any::<u8>(), any::<u8>()), 1..200),
         windows in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 3),
         most in 0usize..200,
+        rows in 0usize..200,
+        rows_of_a_cell in 0usize..4,
     ) {
         let capture = Capture::from_bytes(Story::of(&steps).finish()).unwrap();
-        let course = check(&capture, (Position::Start, Position::End), &windows, most)?;
+        let whole = (Position::Start, Position::End);
+        let course = check(&capture, whole, &windows, Division::FINE, most)?;
+        // Parts that are put together while there are more to come are those that would be put together in the end.
+        let roughly = check(&capture, whole, &windows, Division { rows, rows_of_a_cell, ..Division::FINE }, most)?;
+        let mut limited = course.clone();
+        limited.limit(0, regular_parts(&roughly));
+        prop_assert_eq!(&limited, &roughly);
         // Within one of its windows, there are as many instants again.
         let instant = |index: &prop::sample::Index| index.index(course.parts() + 1);
         let (from, to) = (instant(&windows[0].0), instant(&windows[0].1));
         let [start, end] = [from.min(to), from.max(to)].map(|place| course.instants[place].position);
         if start != end {
-            check(&capture, (start, end), &windows, most)?;
+            check(&capture, (start, end), &windows, Division::FINE, most)?;
         }
     }
 }

@@ -12,7 +12,7 @@ mod leaks;
 mod sha256;
 mod types;
 
-use heaptide_analyze::course::{AtPeak, BEFORE, Flow, Leaked, Life, Peak};
+use heaptide_analyze::course::{BEFORE, Change, Flow, Leaked, Life, Peak};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -172,7 +172,7 @@ pub struct PageCourse {
     /// What was allocated in each part.
     pub flows: Vec<Flow>,
     /// How the highest instant of a part differs from its beginning.
-    pub peaks: Vec<AtPeak>,
+    pub peaks: Vec<Change>,
     /// What was leaked.
     pub leaked: Vec<Leaked>,
 }

@@ -1,6 +1,6 @@
 //! Shorter lists: fewer parts, where they would be too long, and cells put together.
 
-use super::{AtPeak, BEFORE, Course, Flow};
+use super::{BEFORE, Change, Course, Flow};
 use heaptide_format::capture::summary::Amount;
 use rustc_hash::FxHashMap;
 
@@ -10,31 +10,33 @@ impl Course {
         self.lives.len() + self.flows.len() + self.peaks.len() + self.leaked.len()
     }
 
-    /// Puts neighbouring parts together, as often as it takes for all lists to have at most so many rows, or until only marks
-    /// divide the run. What is left is as exact as before. Gives whether anything was done.
-    pub fn limit(&mut self, most: usize) -> bool {
+    /// Puts neighbouring parts together, as often as it takes for all lists to have at most so many rows, or until there would be
+    /// fewer than `least` parts or only marks divide the run. What is left is as exact as before. Gives whether anything was
+    /// done.
+    pub fn limit(&mut self, most: usize, least: usize) -> bool {
         let mut limited = false;
-        while self.rows() > most {
-            // Every second regular end goes; the start, the end and the marks stay.
-            let mut regular = 0;
-            let last = self.instants.len() - 1;
-            let keep = self.instants.iter().enumerate().map(|(place, instant)| {
-                let is_fixed = place == 0 || place == last || instant.mark.is_some();
-                regular += usize::from(!is_fixed);
-                is_fixed || regular % 2 == 0
-            });
-            let keep: Vec<bool> = keep.collect();
-            if keep.iter().all(|keep| *keep) {
-                break;
-            }
-            self.put_together(&keep);
+        while self.rows() > most && self.halve(least).is_some() {
             limited = true;
         }
         limited
     }
 
-    /// Keeps these instants; the first and the last are among them.
-    fn put_together(&mut self, keep: &[bool]) {
+    /// Every second regular end goes; the start, the end and the marks stay. Gives for each part, and what is behind the last,
+    /// the one that it is in now; `None`: there would be fewer than `least` parts, or there are only marks.
+    pub(super) fn halve(&mut self, least: usize) -> Option<Vec<i16>> {
+        let mut regular = 0;
+        let last = self.instants.len() - 1;
+        let keep = self.instants.iter().enumerate().map(|(place, instant)| {
+            let is_fixed = place == 0 || place == last || instant.mark.is_some();
+            regular += usize::from(!is_fixed);
+            is_fixed || regular % 2 == 0
+        });
+        let keep: Vec<bool> = keep.collect();
+        (regular > 0 && regular / 2 + 1 >= least).then(|| self.put_together(&keep))
+    }
+
+    /// Keeps these instants; the first and the last are among them. Gives what [`Course::halve`] does.
+    fn put_together(&mut self, keep: &[bool]) -> Vec<i16> {
         let parts = self.parts();
         // By part: the part that it is in now; and by that, which of its parts has the highest peak.
         let mut now = Vec::with_capacity(parts + 1);
@@ -51,45 +53,28 @@ impl Course {
         }
         // Behind the last.
         now.push(highest.len() as i16);
+        let parts = now;
         let now = |part: i16| match part {
             BEFORE => BEFORE,
-            part => now[part as usize],
+            part => parts[part as usize],
         };
 
-        let mut peaks: FxHashMap<(i16, u32), (i64, i64)> = FxHashMap::default();
-        let mut change = |part: i16, cell: u32, amount: Amount, sign: i64| {
-            let sum = peaks.entry((part, cell)).or_default();
-            sum.0 = sum.0.wrapping_add(sign.wrapping_mul(amount.bytes as i64));
-            sum.1 = sum.1.wrapping_add(sign.wrapping_mul(amount.count as i64));
-        };
         // A peak is told against the beginning of its part, which may be earlier now.
-        for life in &self.lives {
-            let (first, second) = (now(life.born), now(life.died));
-            // What was there before is at the beginning of every part.
-            if let Some(highest) = highest.get(first as usize).map(|part| *part as i16)
-                && life.born < highest
-                && life.died >= highest
-            {
-                change(first, life.cell, life.amount, 1);
-            }
-            if let Some(highest) = highest.get(second as usize).map(|part| *part as i16)
-                && second != first
-                && life.died < highest
-            {
-                change(second, life.cell, life.amount, -1);
-            }
-        }
-        for peak in self.peaks.iter().filter(|peak| highest[now(peak.part) as usize] == peak.part as usize) {
-            let sum = peaks.entry((now(peak.part), peak.cell)).or_default();
-            *sum = (sum.0.wrapping_add(peak.bytes), sum.1.wrapping_add(peak.count));
+        let highest_of = |part: i16| highest[now(part) as usize] as i16;
+        let mut peaks: FxHashMap<(i16, u32), (i64, i64)> = FxHashMap::default();
+        let earlier = self.changes.iter().filter(|change| change.part < highest_of(change.part));
+        for change in earlier.chain(self.peaks.iter().filter(|peak| peak.part == highest_of(peak.part))) {
+            let sum = peaks.entry((now(change.part), change.cell)).or_default();
+            *sum = (sum.0.wrapping_add(change.bytes), sum.1.wrapping_add(change.count));
         }
 
         let zero = (0, 0);
         self.peaks = peaks
             .into_iter()
             .filter(|(_, sum)| *sum != zero)
-            .map(|((part, cell), (bytes, count))| AtPeak { cell, part, bytes, count })
+            .map(|((part, cell), (bytes, count))| Change { cell, part, bytes, count })
             .collect();
+        self.changes.iter_mut().for_each(|change| change.part = now(change.part));
         self.flows.iter_mut().for_each(|flow| flow.part = now(flow.part));
         self.leaked.iter_mut().for_each(|leaked| leaked.born = now(leaked.born));
         let flows = &mut self.flows;
@@ -107,6 +92,7 @@ impl Course {
         let mut kept = keep.iter();
         self.instants.retain(|_| kept.next() == Some(&true));
         self.put_same_together();
+        parts
     }
 
     /// Rows speak of these numbers from now on, one for each cell, and those that are then of the same are put together. There
@@ -114,7 +100,9 @@ impl Course {
     pub fn join_cells(&mut self, numbers: &[u32]) {
         self.lives.iter_mut().for_each(|life| life.cell = numbers[life.cell as usize]);
         self.flows.iter_mut().for_each(|flow| flow.cell = numbers[flow.cell as usize]);
-        self.peaks.iter_mut().for_each(|peak| peak.cell = numbers[peak.cell as usize]);
+        for change in self.peaks.iter_mut().chain(&mut self.changes) {
+            change.cell = numbers[change.cell as usize];
+        }
         self.leaked.iter_mut().for_each(|leaked| leaked.cell = numbers[leaked.cell as usize]);
         self.put_same_together();
         self.cells.clear();
@@ -122,7 +110,7 @@ impl Course {
     }
 
     /// Adds up rows that are of the same cell and parts.
-    fn put_same_together(&mut self) {
+    pub(super) fn put_same_together(&mut self) {
         self.sort();
         self.lives.dedup_by(|one, all| {
             let same = (one.cell, one.born, one.died) == (all.cell, all.born, all.died);
@@ -140,15 +128,17 @@ impl Course {
             }
             same
         });
-        self.peaks.dedup_by(|one, all| {
-            let same = (one.part, one.cell) == (all.part, all.cell);
-            if same {
-                all.bytes = all.bytes.wrapping_add(one.bytes);
-                all.count = all.count.wrapping_add(one.count);
-            }
-            same
-        });
-        self.peaks.retain(|peak| (peak.bytes, peak.count) != (0, 0));
+        for list in [&mut self.peaks, &mut self.changes] {
+            list.dedup_by(|one, all| {
+                let same = (one.part, one.cell) == (all.part, all.cell);
+                if same {
+                    all.bytes = all.bytes.wrapping_add(one.bytes);
+                    all.count = all.count.wrapping_add(one.count);
+                }
+                same
+            });
+            list.retain(|change| (change.bytes, change.count) != (0, 0));
+        }
         self.leaked.dedup_by(|one, all| {
             let same = (one.cell, one.born) == (all.cell, all.born);
             if same {
@@ -159,10 +149,12 @@ impl Course {
     }
 
     /// An order that is always the same.
-    pub(super) fn sort(&mut self) {
+    fn sort(&mut self) {
         self.lives.sort_unstable_by_key(|life| (life.cell, life.born, life.died));
         self.flows.sort_unstable_by_key(|flow| (flow.part, flow.cell));
-        self.peaks.sort_unstable_by_key(|peak| (peak.part, peak.cell));
+        for list in [&mut self.peaks, &mut self.changes] {
+            list.sort_unstable_by_key(|change| (change.part, change.cell));
+        }
         self.leaked.sort_unstable_by_key(|leaked| (leaked.cell, leaked.born));
     }
 }

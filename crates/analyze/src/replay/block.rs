@@ -27,7 +27,7 @@ impl Born {
 /// A live block, or [`Block::NONE`].
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
-    /// Size in bits 0–50, number of the allocator in 51–55, part of the window above.
+    /// Size in bits 0–48, number of the allocator in 49–53, part of the window above.
     pub(super) packed: u64,
     /// Its row in bits 0–31, its thread above.
     whose: u64,
@@ -40,12 +40,12 @@ impl Block {
     /// No block: the slot is free.
     pub(super) const NONE: Self = Self { packed: u64::MAX, whose: 0, since: 0 };
     const MOST_BYTES: u64 = (1 << Self::ALLOCATOR) - 1;
-    const ALLOCATOR: u32 = 51;
-    const PART: u32 = 56;
+    const ALLOCATOR: u32 = 49;
+    const PART: u32 = 54;
 
     /// Size, allocator and part.
-    pub(super) fn packed(size: u64, allocator: Allocator, part: u8) -> u64 {
-        // No address space is as large as the size that is cut here: a damaged capture claims it.
+    pub(super) fn packed(size: u64, allocator: Allocator, part: u16) -> u64 {
+        // No process has 512 TiB that does not ask for addresses beyond the usual: a damaged capture claims it.
         let numbers = u64::from(allocator.number()) << Self::ALLOCATOR | u64::from(part) << Self::PART;
         size.min(Self::MOST_BYTES) | numbers
     }
@@ -99,8 +99,8 @@ impl Block {
     }
 
     /// In which part of the window: 0 before it, 1 up to the first stop, see [`Replay::with_stops`].
-    pub fn part(self) -> u8 {
-        (self.packed >> Self::PART) as u8
+    pub fn part(self) -> u16 {
+        (self.packed >> Self::PART) as u16
     }
 
     /// It came before the window.
@@ -141,7 +141,7 @@ impl Said {
         self.packed & Block::MOST_BYTES
     }
 
-    pub(super) fn packed(self, part: u8) -> u64 {
+    pub(super) fn packed(self, part: u16) -> u64 {
         self.packed | u64::from(part) << Block::PART
     }
 }

@@ -122,5 +122,5 @@ fn least_events(position: Position) -> u64 {
     }
 }
 
-/// Most stops of a replay: blocks know their part in 8 bits, of which 255 is no part.
-pub const MOST_STOPS: usize = 252;
+/// Most stops of a replay: blocks know their part in 10 bits, of which 1023 is no part.
+pub const MOST_STOPS: usize = 1020;

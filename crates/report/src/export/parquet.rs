@@ -15,7 +15,7 @@ mod thrift;
 use super::{Export, ExportError, NO_STACK};
 use crate::folded::Labels;
 use heaptide_analyze::call_tree::NodeId;
-use heaptide_analyze::course::{Cell, Course};
+use heaptide_analyze::course::{Cell, Course, Division};
 use heaptide_analyze::frames::FrameKind;
 use heaptide_analyze::packages::owners;
 use heaptide_analyze::reader::Progress;
@@ -35,7 +35,8 @@ pub fn write(
     out: &mut dyn Write,
 ) -> Result<Vec<String>, ExportError> {
     let context = export.context;
-    let (course, ()) = Course::of(context.capture, export.profile.span, context.pid, 0, (), progress)?;
+    let (course, ()) =
+        Course::of(context.capture, (export.profile.span, Division::COARSE), context.pid, 0, (), progress)?;
     let mut table = Table::new(out, columns())?;
     let places = Places::of(export);
     let mut text = String::new();

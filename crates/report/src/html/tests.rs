@@ -100,9 +100,9 @@ fn tiny_course() -> PageCourse {
             Flow { cell: 1, part: 1, allocated: amount(345, 1), temporary: amount(345, 1) },
         ],
         peaks: vec![
-            AtPeak { cell: 1, part: 0, bytes: 12_000, count: 2 },
-            AtPeak { cell: 3, part: 0, bytes: 1_000, count: 2 },
-            AtPeak { cell: 1, part: 1, bytes: 345, count: 1 },
+            Change { cell: 1, part: 0, bytes: 12_000, count: 2 },
+            Change { cell: 3, part: 0, bytes: 1_000, count: 2 },
+            Change { cell: 1, part: 1, bytes: 345, count: 1 },
         ],
         leaked: vec![Leaked { cell: 1, born: 0, amount: amount(12_000, 2) }],
     }

@@ -5,13 +5,15 @@ use super::label;
 use crate::context::Context;
 use crate::html::{FlamePage, Metric as PageMetric, PageCourse, PageInstant, PageProcess, PageThread};
 use crate::units::visible;
-use heaptide_analyze::course::Course;
+use heaptide_analyze::course::{Course, Division};
 use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_format::capture::summary::Amount;
 use heaptide_format::ids::ImageIndex;
 
 /// Rows of a course in a page, some 6 bytes each. A run with more is divided into fewer parts.
 const MOST_ROWS: usize = 600_000;
+/// The same of a run that is divided into more than [`Division::COARSE`]: it is worth a file of a megabyte, not of four.
+const ROWS_OF_MANY_PARTS: usize = 150_000;
 /// Rows for each cell, of a page that has more cells than would leave so many: dividing the run less and less finely does not help
 /// where the cells themselves are many, and the page is long anyway.
 const ROWS_OF_A_CELL: usize = 4;
@@ -80,7 +82,8 @@ pub(super) fn add(
     page.default_metric = METRICS.into_iter().position(|shown| shown == metric).unwrap_or(0);
 
     course.join_cells(&places);
-    course.limit(MOST_ROWS.max(page.cells.len() * ROWS_OF_A_CELL));
+    course.limit(ROWS_OF_MANY_PARTS.max(page.cells.len() * ROWS_OF_A_CELL), Division::COARSE.parts as usize);
+    course.limit(MOST_ROWS.max(page.cells.len() * ROWS_OF_A_CELL), 0);
     // The parts have their last numbers now.
     page.processes = images
         .iter()
