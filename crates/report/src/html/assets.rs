@@ -6,7 +6,10 @@
 //! comment left out (half of the text, in every page). Nothing else is changed, so top-level names must be unique
 //! over all files; a test says so.
 //!
-//! The policy in the page allows exactly this script and this style, by hash: even a name that got into the
+//! A file that was cut short anywhere behind its first kilobyte says so: within the head, where there is no text, by a first
+//! style of two lines; behind that by the paragraph that the script takes away when all has been read.
+//!
+//! The policy in the page allows exactly this script and these styles, by hash: even a name that got into the
 //! markup somehow could not run anything, and nothing can be loaded from anywhere. Where the browser knows trusted types,
 //! not even this script could make markup of a text.
 
@@ -21,6 +24,9 @@ use super::sha256::sha256_base64;
 const TEMPLATE: &str = include_str!("../../assets/page.html");
 const END: &str = "</script>\n</body>\n</html>\n";
 const STYLE: &str = include_str!("../../assets/page.css");
+/// What stands in the page until all of it has been read.
+const UNREAD: &str =
+    "Reading the data… If these words stay, the file is cut short or damaged, or this browser is too old for it.";
 
 /// File name and text, each module after those it imports.
 pub(super) const MODULES: &[(&str, &str)] = &[
@@ -99,6 +105,15 @@ pub(super) fn script() -> String {
     script
 }
 
+/// Shows [`UNREAD`] until the document has got past the paragraph with these words. It stands before the large style: of a
+/// file that ends within that, this is all that the browser has.
+fn first_style() -> String {
+    format!(
+        "\nbody:not(:has(#failure + *))::before {{ content: \"{UNREAD}\"; display: block; padding: 24px 20px; \
+         font: 14px/1.45 system-ui, sans-serif; }}\n"
+    )
+}
+
 /// Writes the whole page; `data` writes its data, without any `<`.
 ///
 /// # Errors
@@ -109,9 +124,11 @@ pub(super) fn write_page(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let script = script();
+    let first_style = first_style();
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'; \
+        "default-src 'none'; style-src 'sha256-{}' 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'; \
          require-trusted-types-for 'script'; trusted-types 'none'",
+        sha256_base64(first_style.as_bytes()),
         sha256_base64(STYLE.as_bytes()),
         sha256_base64(script.as_bytes()),
     );
@@ -122,6 +139,8 @@ pub(super) fn write_page(
     let context = context! {
         title,
         policy,
+        unread => UNREAD,
+        first_style => Value::from_safe_string(first_style),
         style => Value::from_safe_string(STYLE.to_owned()),
         script => Value::from_safe_string(script),
     };
