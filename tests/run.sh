@@ -121,7 +121,7 @@ test_page() {
         "$target/debug/heaptide" diff --json --limit 0 --by $by -f -o "$cache/diff/$by.json" "$cache/diff/before.bin" "$cache/diff/after.bin"
     done
     say "the page without a browser"
-    (cd tests/page && DIFF="$cache/diff" node --test layout.test.js broken.test.js course.test.js highest.test.js labels.test.js range.test.js asked.test.js leaks_part.test.js censuses.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js tabs.test.js)
+    (cd tests/page && DIFF="$cache/diff" node --test layout.test.js broken.test.js course.test.js time_shapes.test.js highest.test.js labels.test.js range.test.js asked.test.js leaks_part.test.js censuses.test.js prune.test.js functions.test.js rows.test.js records.test.js search.test.js tabs.test.js)
     if ! command -v chromium > /dev/null || ! [ -e tests/page/node_modules/playwright-core ]; then
         echo "no chromium or no playwright-core: the page is not tested in a browser"
         return 0

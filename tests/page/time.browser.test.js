@@ -6,8 +6,9 @@
 // PAGE is any page of a whole run that took half a second or more and allocated with several functions.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import test from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { noBrowser, usePages } from './browser.js';
@@ -200,6 +201,45 @@ check('the plot is saved as numbers, and files say which part of the run they ar
   const { metric, meaning } = JSON.parse(json);
   assert.equal(metric, 'leaked');
   assert.match(meaning, /^allocated from .* to .* and live at its end$/);
+});
+
+check('the plot is saved as a picture of its own, with what is chosen', async () => {
+  const saved = async (id) => {
+    await page.locator('#download summary').click();
+    const waiting = page.waitForEvent('download');
+    await page.locator(`#${id}`).click();
+    const download = await waiting;
+    return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
+  };
+  // From a view without a picture of its own as well.
+  await open('#view=table');
+  await drag(0.3, 0.7);
+  await page.locator('#download summary').click();
+  assert.deepEqual([await page.locator('#save-svg').isVisible(), await page.locator('#save-csv').isVisible()], [false, true]);
+  await page.locator('#download summary').click();
+  const chosen = await text('chosen');
+  const json = await saved('save-time-json');
+  assert.match(json.name, /time\.json$/);
+  const { title, rows, marks, peak_at_seconds: peakAt } = JSON.parse(json.bytes);
+  assert.deepEqual([title, Object.keys(rows[0]), Array.isArray(marks), peakAt > 0], [await text('title'), ['seconds', 'live_bytes', 'rss_bytes'], true, true]);
+  const png = await saved('save-time-png');
+  assert.match(png.name, /time\.png$/);
+  assert.equal(png.bytes.subarray(0, 8).toString('latin1'), '\x89PNG\r\n\x1a\n');
+  const wide = await page.locator('#timeline-canvas').evaluate((canvas) => canvas.clientWidth);
+  assert.deepEqual([png.bytes.readUInt32BE(16), png.bytes.readUInt32BE(20)], [wide, 260]);
+  const svg = await saved('save-time-svg');
+  assert.match(svg.name, /time\.svg$/);
+  // A browser reads it as what it is, and shows the same words as the page.
+  const picture = join(mkdtempSync(join(tmpdir(), 'heaptide-page-')), 'picture.svg');
+  writeFileSync(picture, svg.bytes);
+  await page.goto(pathToFileURL(picture).href);
+  const [root, broken, texts, lines] = await page.evaluate(() => [
+    document.documentElement.localName, document.querySelector('parsererror'), [...document.querySelectorAll('text')].map((words) => words.textContent),
+    [...document.querySelectorAll('path > title')].map((words) => words.textContent),
+  ]);
+  assert.deepEqual([root, broken], ['svg', null]);
+  assert.ok([`${title}: memory over time`, chosen, 'Live bytes', 'RSS'].every((words) => texts.includes(words)), texts.join(' | '));
+  assert.deepEqual(lines.slice(0, 2), ['Live bytes', 'RSS']);
 });
 
 check('growth gives the colours, and a function its size over time', async () => {

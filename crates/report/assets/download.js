@@ -3,7 +3,8 @@
 // policy allows it, because a press on a link is not a load.
 
 import { closesByItself, part } from './panels.js';
-import { fileName, timeRecords, toCsv, toJson, toTsv } from './records.js';
+import { fileName, timeAbout, timeRecords, toCsv, toJson, toTsv } from './records.js';
+import { plotPng, plotSvg } from './saved_plot.js';
 import { toAddress } from './address.js';
 
 /** @typedef {import('./main.js').Application} Application */
@@ -21,18 +22,24 @@ export class Downloads {
     });
     press('save-csv', () => this.saveText(toCsv(this.records()), 'csv', 'text/csv'));
     press('save-json', () => this.saveText(toJson(this.about(), this.records()), 'json', 'application/json'));
-    press('save-time', () => this.saveText(toCsv(timeRecords(this.app.model.page.timeline)), 'csv', 'text/csv', ['time']));
     press('save-svg', () => this.saveText(this.app.graph.toSvg(), 'svg', 'image/svg+xml'));
-    press('save-png', () => this.app.graph.toPng((blob) => blob ? this.save(blob, 'png') : this.app.tell('The picture is too large for this browser.')));
+    press('save-png', () => this.app.graph.toPng((blob) => this.savePicture(blob)));
+    const time = () => timeRecords(this.app.model.page.timeline);
+    press('save-time', () => this.saveText(toCsv(time()), 'csv', 'text/csv', ['time']));
+    press('save-time-json', () => this.saveText(toJson(timeAbout(this.app.model.page), time()), 'json', 'application/json', ['time']));
+    press('save-time-svg', () => this.saveText(plotSvg(this.app.time), 'svg', 'image/svg+xml', ['time']));
+    press('save-time-png', () => plotPng(this.app.time, (blob) => this.savePicture(blob, ['time'])));
     press('copy-rows', () => this.copy());
   }
 
   /** After another view is shown: pictures are of the graph, rows of what has rows. */
   show() {
     const { graph, view } = this.app;
-    part('save-svg').hidden = part('save-png').hidden = view !== graph;
-    part('save-time').hidden = this.app.model.page.timeline.length === 0;
-    this.menu.hidden = !view.records;
+    const withPlot = this.app.model.page.timeline.length > 0;
+    part('save-rows').hidden = !view.records;
+    part('save-graph').hidden = view !== graph;
+    part('save-plot').hidden = !withPlot;
+    this.menu.hidden = !view.records && !withPlot;
   }
 
   records() {
@@ -48,6 +55,12 @@ export class Downloads {
   /** @param {string} text @param {string} ending @param {string} type @param {string[]} [what]  as `save` */
   saveText(text, ending, type, what) {
     this.save(new Blob([text], { type: `${type};charset=utf-8` }), ending, what);
+  }
+
+  /** @param {Blob | null} blob @param {string[]} [what]  as `save` */
+  savePicture(blob, what) {
+    if (blob) this.save(blob, 'png', what);
+    else this.app.tell('The picture is too large for this browser.');
   }
 
   /** @param {Blob} blob @param {string} ending @param {string[]} [what]  in the name of the file; without it what is displayed */

@@ -2,6 +2,7 @@
 // The rows of the graph → an SVG picture that needs nothing else: text is text, a title on each rectangle. Pure.
 
 import { ROW_HEIGHT } from './layout.js';
+import { escapedXml, svgNumber } from './shapes.js';
 
 /**
  * @typedef {object} SvgPicture
@@ -33,10 +34,10 @@ export function toSvg(picture) {
   const { rows, width, style, title } = picture;
   const height = SVG_HEAD + rows.length * ROW_HEIGHT + 8;
   const parts = [
-    `<svg xmlns="${escaped(picture.namespace)}" width="${number(width)}" height="${height}" viewBox="0 0 ${number(width)} ${height}" font-family="${escaped(style.font)}" font-size="12">`,
-    `<title>${escaped(title)}</title>`,
-    `<rect width="100%" height="100%" fill="${escaped(style.panel)}"/>`,
-    `<text x="${SVG_PAD}" y="20" font-size="13" fill="${escaped(style.ink)}">${escaped(title)}</text>`,
+    `<svg xmlns="${escapedXml(picture.namespace)}" width="${svgNumber(width)}" height="${height}" viewBox="0 0 ${svgNumber(width)} ${height}" font-family="${escapedXml(style.font)}" font-size="12">`,
+    `<title>${escapedXml(title)}</title>`,
+    `<rect width="100%" height="100%" fill="${escapedXml(style.panel)}"/>`,
+    `<text x="${SVG_PAD}" y="20" font-size="13" fill="${escapedXml(style.ink)}">${escapedXml(title)}</text>`,
   ];
   rows.forEach((row, depth) => {
     const y = SVG_HEAD + picture.y(depth);
@@ -58,9 +59,9 @@ function rectangle(picture, id, x, y, width) {
   const { style } = picture;
   const drawn = width > 3 ? width - 1 : Math.max(width, 0.5);
   const faded = picture.faded(id) ? ' opacity="0.45"' : '';
-  const box = `<rect x="${number(x)}" y="${y + 0.5}" width="${number(drawn)}" height="${ROW_HEIGHT - 1.5}" rx="${width > 8 ? 3 : 0}" fill="${escaped(picture.fill(id))}"/>`;
+  const box = `<rect x="${svgNumber(x)}" y="${y + 0.5}" width="${svgNumber(drawn)}" height="${ROW_HEIGHT - 1.5}" rx="${width > 8 ? 3 : 0}" fill="${escapedXml(picture.fill(id))}"/>`;
   const text = width < SVG_TEXT ? '' : labelled(picture, id, x + SVG_PAD, y + ROW_HEIGHT / 2 + 4.5, drawn - 2 * SVG_PAD, style);
-  return `<g${faded}><title>${escaped(picture.words(id))}</title>${box}${text}</g>`;
+  return `<g${faded}><title>${escapedXml(picture.words(id))}</title>${box}${text}</g>`;
 }
 
 /**
@@ -76,21 +77,11 @@ function labelled(picture, id, x, y, room, style) {
   const label = picture.label(id);
   const width = picture.measure(label);
   const text = (/** @type {string} */ words, /** @type {number} */ at, /** @type {string} */ color) =>
-    `<text x="${number(at)}" y="${y}" fill="${escaped(color)}" xml:space="preserve">${escaped(words)}</text>`;
+    `<text x="${svgNumber(at)}" y="${y}" fill="${escapedXml(color)}" xml:space="preserve">${escapedXml(words)}</text>`;
   if (width > room) {
     const fits = Math.floor((label.length * room) / width) - 1;
     return fits >= 2 ? text(`${label.slice(0, fits)}…`, x, style.ink) : '';
   }
   const remark = picture.remarks(id).find((words) => width + 10 + picture.measure(words) <= room);
   return text(label, x, style.ink) + (remark ? text(remark, x + width + 10, style.soft) : '');
-}
-
-/** At most two digits after the point. @param {number} value */
-function number(value) {
-  return String(Math.round(value * 100) / 100);
-}
-
-/** @param {string} text */
-function escaped(text) {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

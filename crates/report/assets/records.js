@@ -56,6 +56,18 @@ export function timeRecords({ seconds, live, rss }) {
 }
 
 /**
+ * What is known of memory over time beside its rows.
+ * @param {import('./data.js').Page} page
+ * @returns {Record<string, unknown>} `started_unix` 0: not known; `peak_at_seconds` null: not known, or not one instant
+ */
+export function timeAbout({ title, startedUnix, peakAt, span, marks, censuses }) {
+  return {
+    title, started_unix: startedUnix, peak_at_seconds: peakAt, span: span && [span.from, span.to],
+    marks: marks.seconds.map((seconds, i) => ({ seconds, name: marks.name[i] })), censuses,
+  };
+}
+
+/**
  * Nodes of the model's view: the rectangles of the graph, the rows of the tree.
  * @param {Model} model
  * @param {number[]} ids  callers before what they called

@@ -4,7 +4,10 @@
 // How the plot is zoomed is zoombar.js's.
 
 import { highestPart, nearestInstant, nearestPoint, pointName, pointNanos } from './course.js';
-import { drawTimeline, timelineScale } from './timeline.js';
+import { prepareCanvas } from './draw.js';
+import { paintShapes } from './shapes.js';
+import { PLOT_FONT, hasRss, pointUnder, timeShapes } from './time_shapes.js';
+import { timelineScale } from './timeline.js';
 import { element, part } from './panels.js';
 import { pointWords, windowWords } from './selection.js';
 import { clockTime, duration, humanBytes, instantWords } from './words.js';
@@ -58,6 +61,20 @@ export class TimeBar {
     return this.app.model.page.metrics[0]?.key === 'live' ? 'Shown: at' : 'Peak at';
   }
 
+  /** "Peak at 1.2 s"; "" if that is not known. */
+  peakWords() {
+    const { peakAt } = this.app.model.page;
+    return peakAt === null ? '' : `${this.instant()} ${duration(peakAt)}`;
+  }
+
+  /** "At 1.2 s", "From 1.2 s to 3.4 s"; "" if nothing is chosen. */
+  chosenWords() {
+    const { page, chosen: { span } } = this.app.model;
+    if (span === null) return '';
+    const words = 'point' in span ? `at ${pointWords(page, span.point)}` : windowWords(page, span);
+    return `${words[0].toUpperCase()}${words.slice(1)}`;
+  }
+
   /** After the look has changed. */
   show() {
     if (this.timeline.length === 0) return;
@@ -66,7 +83,7 @@ export class TimeBar {
     part('whole').hidden = span === null;
     part('whole').textContent = page.span ? 'Whole window' : 'Whole run';
     const words = span === null ? '' : 'point' in span ? pointWords(page, span.point) : windowWords(page, span);
-    part('chosen').textContent = span === null ? '' : 'point' in span ? `At ${words}` : `${words[0].toUpperCase()}${words.slice(1)}`;
+    part('chosen').textContent = this.chosenWords();
     const { canvas, course } = this;
     const most = this.timeline.live.reduce((a, b) => Math.max(a, b), 0);
     const { peakAt } = page;
@@ -87,21 +104,34 @@ export class TimeBar {
     return course.peakNanos[highestPart(course, span.from, span.to)];
   }
 
+  /** @returns {import('./time_shapes.js').TimePicture} */
+  picture() {
+    const { span, peakAt, marks, censuses } = this.app.model.page;
+    const { timeline, zoom, chosen } = this;
+    return { timeline, range: zoom.range, span, steps: zoom.steps(), peakAt, marks, censuses, chosen, highest: this.highest() };
+  }
+
   draw() {
-    const { timeline } = this;
-    const { page } = this.app.model;
-    const { peakAt, marks, censuses } = page;
+    const { timeline, canvas } = this;
+    const { css, model: { page } } = this.app;
+    const { peakAt, marks } = page;
     if (timeline.length === 0) return;
     const { range } = this.zoom;
-    const steps = this.zoom.steps();
-    const near = drawTimeline(this.canvas, { timeline, range, span: page.span, steps, peakAt, marks: marks.seconds, censuses, chosen: this.chosen, highest: this.highest() }, this.pointer, this.app.css);
-    const has = timeline.rss.some((bytes) => bytes > 0);
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    const context = prepareCanvas(canvas, width, height);
+    context.font = `${PLOT_FONT}px ${css('--sans')}`;
+    const picture = this.picture();
+    paintShapes(context, timeShapes(picture, width, height, css, (text) => context.measureText(text).width));
+    const under = pointUnder(picture, width, height, this.pointer);
+    if (under) paintShapes(context, [{ line: [{ x: under.x, y: under.scale.y0 }, { x: under.x, y: under.scale.y1 }], stroke: css('--faint') }]);
+    const near = under ? under.point : -1;
+    const has = hasRss(timeline);
     const clock = near < 0 ? '' : clockTime(page.startedUnix, timeline.seconds[near]);
-    const perPixel = (range.to - range.from) / Math.max(1, this.canvas.clientWidth);
+    const perPixel = (range.to - range.from) / Math.max(1, width);
     const at = near < 0 ? '' : `${instantWords(timeline.seconds[near], perPixel)}${clock && ` (${clock})`}: `;
     const live = element('span', near < 0 ? 'Live bytes' : `${at}${humanBytes(timeline.live[near])} live`);
     const rss = element('span', near < 0 ? 'RSS' : `${humanBytes(timeline.rss[near])} RSS`, 'rss');
-    const peak = element('span', peakAt === null ? '' : `${this.instant()} ${duration(peakAt)}`, 'at-peak');
+    const peak = element('span', this.peakWords(), 'at-peak');
     const mark = near < 0 ? -1 : this.markNear();
     part('timeline-key').replaceChildren(
       ...(mark < 0 ? [] : [element('span', `Mark “${marks.name[mark]}”`, 'mark')]), live, ...(has ? [rss] : []), ...(peakAt === null ? [] : [peak]),
