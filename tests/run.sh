@@ -141,7 +141,8 @@ test_page() {
     "$target/debug/heaptide" leaks --html -f -o "$cache/leaks.html" "$cache/leaks.bin"
     "$target/debug/heaptide" run -q -f --census 100ms --python-allocators -o "$cache/types.bin" -- python3 fixtures/programs/census_growth.py 0.3
     "$target/debug/heaptide" flamegraph -f -o "$cache/types.html" "$cache/types.bin"
-    (cd tests/page && LEAKS="$cache/leaks.html" TYPES="$cache/types.html" DIFF="$cache/diff/diff.html" node --test tabs.browser.test.js)
+    "$target/debug/heaptide" flamegraph --from 30% --to 70% -f -o "$cache/types-window.html" "$cache/types.bin"
+    (cd tests/page && LEAKS="$cache/leaks.html" TYPES="$cache/types.html" TYPES_WINDOW="$cache/types-window.html" DIFF="$cache/diff/diff.html" node --test tabs.browser.test.js)
     say "hostile names in a browser"
     "$target/debug/heaptide" run -q -f --census exit -o "$cache/hostile.bin" -- python3 fixtures/hostile/hostile_names.py '</script><script>alert(9)</script>' "$(printf 'txt.\342\200\256gpj')"
     "$target/debug/heaptide" flamegraph -f -o "$cache/hostile.html" "$cache/hostile.bin"

@@ -1,9 +1,9 @@
 // The lists of the page in a real browser: leaks with their verdicts, types of Python objects.
 //
-//     LEAKS=/path/to/leaks.html TYPES=/path/to/types.html DIFF=/path/to/diff.html node --test tabs.browser.test.js
+//     LEAKS=/path/to/leaks.html TYPES=/path/to/types.html TYPES_WINDOW=/path/to/window.html DIFF=/path/to/diff.html node --test tabs.browser.test.js
 //
 // LEAKS is what `heaptide leaks --html` writes of fixtures/leaks/leak_dict.py, TYPES what `heaptide flamegraph` writes of
-// fixtures/programs/census_growth.py, recorded with --python-allocators and several censuses, DIFF what `heaptide diff
+// fixtures/programs/census_growth.py, recorded with --python-allocators and several censuses, TYPES_WINDOW the same with --from 30% --to 70%, DIFF what `heaptide diff
 // --html` writes of fixtures/programs/changes.py, run with "before" and with "after"; CHROMIUM is the browser (/usr/bin/chromium). What is not there is skipped, and said.
 
 import assert from 'node:assert/strict';
@@ -13,7 +13,7 @@ import test from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { noBrowser, usePages } from './browser.js';
 
-const files = { leaks: process.env.LEAKS, types: process.env.TYPES, diff: process.env.DIFF };
+const files = { leaks: process.env.LEAKS, types: process.env.TYPES, types_window: process.env.TYPES_WINDOW, diff: process.env.DIFF };
 let page;
 
 usePages(noBrowser, /^file:/, (opened) => { page = opened.page; });
@@ -248,6 +248,29 @@ check('types', 'an instant and a window mean their own censuses, said in words',
   assert.deepEqual(await chosen(), [2, last]);
   await page.locator('#whole').click();
   assert.deepEqual([await chosen(), await text('total')], [[0, last], whole]);
+});
+
+check('types_window', 'a page of a window compares the censuses in it, and says so', async () => {
+  await open('types_window', '#view=types');
+  const boxes = page.locator('#types select');
+  const chosen = () => boxes.evaluateAll((all) => all.slice(0, 2).map((box) => Number(box.value)));
+  const words = () => page.locator('#types .list-tools p').first().textContent();
+  const last = (await boxes.first().locator('option').count()) - 1;
+  const [from, to] = await chosen();
+  assert.ok(from > 0 && from < to && to < last, `${from} and ${to} of ${last}`);
+  const said = await words();
+  assert.match(said, new RegExp(`^Compared are the first and the last census from [\\d.]+ m?s to [\\d.]+ m?s: ${from + 1}, after [\\d.]+ m?s, and ${to + 1}, after [\\d.]+ m?s\\.$`));
+  // As in the whole page, those of a window within it, or others that are chosen by hand.
+  await boxes.first().selectOption('0');
+  assert.deepEqual([await chosen(), await address()], [[0, to], '#view=types&list=from:0']);
+  assert.doesNotMatch(await words(), /^Compared/);
+  await boxes.first().selectOption(String(from));
+  assert.deepEqual([await words(), await address()], [said, '#view=types']);
+  await page.locator('#timeline-canvas').focus();
+  await page.keyboard.press('Home');
+  assert.match(await words(), /^Shown is the last census there was at /);
+  await page.locator('#whole').click();
+  assert.deepEqual([await chosen(), await words()], [[from, to], said]);
 });
 
 check('types', 'the types that are listed can be saved', async () => {

@@ -60,19 +60,18 @@ export class Selection {
     const of = this.filterWords();
     if (span === null) {
       if (page.span === null) return metricPhrase(metric.key) + of;
-      const apart = Math.max((page.span.to - page.span.from) / 200, 0.001);
-      const [from, to, peak] = [page.span.from, page.span.to, page.peakAt ?? 0].map((seconds) => instantWords(seconds, apart));
-      return (metric.key === 'live' ? `live at ${from}` : windowPhrase(metric.key, `from ${from} to ${to}`, peak)) + of;
+      const words = pageWindowWords(page.span);
+      return (metric.key === 'live' ? `live ${words}` : windowPhrase(metric.key, words, instantWords(page.peakAt ?? 0, stepOf(page.span)))) + of;
     }
     if ('point' in span) return `live at ${pointWords(page, span.point)}${of}`;
     const highest = metric.key === 'peak' ? pointWords(page, 2 * highestPart(course, span.from, span.to) + 1) : '';
     return windowPhrase(metric.key, windowWords(page, span), highest) + of;
   }
 
-  /** Which instant or window is chosen: "at 1.2 s", "from 1.2 s to 3.4 s"; "at any time" without. */
+  /** Which instant or window is chosen, else which the page is of: "at 1.2 s", "from 1.2 s to 3.4 s"; "at any time" without. */
   spanWords() {
     const { page, span } = this;
-    if (span === null) return 'at any time';
+    if (span === null) return page.span === null ? 'at any time' : pageWindowWords(page.span);
     return 'point' in span ? `at ${pointWords(page, span.point)}` : windowWords(page, span);
   }
 
@@ -187,4 +186,19 @@ export function pointWords(page, point) {
  */
 export function windowWords(page, { from, to }) {
   return `from ${pointWords(page, 2 * from)} to ${pointWords(page, 2 * to)}`;
+}
+
+/** So far apart are instants of a page of a window, in seconds. @param {{from: number, to: number}} span */
+function stepOf({ from, to }) {
+  return Math.max((to - from) / 200, 0.001);
+}
+
+/**
+ * What a page is of that is not of a whole run: "from 1.2 s to 3.4 s", "at 1.2 s".
+ * @param {{from: number, to: number}} span  seconds
+ * @returns {string}
+ */
+export function pageWindowWords(span) {
+  const [from, to] = [span.from, span.to].map((seconds) => instantWords(seconds, stepOf(span)));
+  return span.from === span.to ? `at ${from}` : `from ${from} to ${to}`;
 }

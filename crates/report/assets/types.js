@@ -13,25 +13,28 @@ import { duration } from './words.js';
  */
 
 /**
- * The first and the last census of a process.
+ * The first and the last census of a process, of those that the page is of.
  * @param {TypesOf[]} processes
  * @param {number} process
+ * @param {{from: number, to: number} | null} [span]  the part of the run that the page is of, in seconds; null: all
  * @returns {TypesChoice}
  */
-export function firstTypesChoice(processes, process) {
-  const last = processes[process].censuses.length - 1;
-  return { process, from: 0, to: last, sort: last > 0 ? 'growth' : 'bytes', only: '' };
+export function firstTypesChoice(processes, process, span = null) {
+  const { censuses } = processes[process];
+  const { from, to } = span === null ? { from: 0, to: censuses.length - 1 } : censusesWithin(censuses, span.from, span.to, '');
+  return { process, from, to, sort: from < to ? 'growth' : 'bytes', only: '' };
 }
 
 /**
  * What an address chooses, of what there is.
  * @param {string} text
  * @param {TypesOf[]} processes
+ * @param {{from: number, to: number} | null} [span]  as `firstTypesChoice`
  * @returns {TypesChoice}
  */
-export function addressedTypes(text, processes) {
+export function addressedTypes(text, processes, span = null) {
   const { process } = fromListAddress(text, firstTypesChoice(processes, 0));
-  const first = firstTypesChoice(processes, process < processes.length ? process : 0);
+  const first = firstTypesChoice(processes, process < processes.length ? process : 0, span);
   const chosen = fromListAddress(text, first);
   const within = (/** @type {number} */ census) => Math.min(census, processes[first.process].censuses.length - 1);
   return { ...chosen, process: first.process, from: within(chosen.from), to: within(chosen.to) };

@@ -33,7 +33,7 @@ export class TypesView {
     this.hint = 'A name opens its row: who holds what is new of the type, and where it was allocated.';
     this.place = part('types');
     /** What the list's own choices say, and what is shown: an instant or a window that is chosen in the plot goes before them. */
-    this.listed = firstTypesChoice(processes, 0);
+    this.listed = this.first(0);
     this.chosen = this.listed;
     /** Which censuses that means, in a sentence; "" without. */
     this.meant = '';
@@ -50,13 +50,25 @@ export class TypesView {
     return this.processes[this.chosen.process];
   }
 
+  /** What is shown of a process before anything is chosen. @param {number} process */
+  first(process) {
+    return firstTypesChoice(this.processes, process, this.app.model.page.span);
+  }
+
   /** Before anything is shown. */
   look() {
-    const { look, chosen: { span }, page: { course } } = this.app.model;
-    this.listed = addressedTypes(look.list, this.processes);
+    const { look, chosen: { span }, page } = this.app.model;
+    const { course } = page;
+    this.listed = addressedTypes(look.list, this.processes, page.span);
     this.chosen = this.listed;
     this.meant = '';
-    if (span === null || course === null) return;
+    if (span === null || course === null) {
+      if (page.span === null) return;
+      const { from, to, sentence } = censusesWithin(this.process.censuses, page.span.from, page.span.to, this.app.model.chosen.spanWords());
+      // Two that are chosen by hand are no longer those of the page's window.
+      if (from === this.chosen.from && to === this.chosen.to) this.meant = sentence;
+      return;
+    }
     const [from, to] = 'point' in span ? [pointNanos(course, span.point), pointNanos(course, span.point)] : [course.nanos[span.from], course.nanos[span.to]];
     const { sentence, ...censuses } = censusesWithin(this.process.censuses, from / 1e9, to / 1e9, this.app.model.chosen.spanWords());
     this.chosen = { ...this.listed, ...censuses };
@@ -139,7 +151,7 @@ export class TypesView {
     const byHand = change.process === undefined && (change.from !== undefined || change.to !== undefined);
     const chosen = { ...(byHand ? this.chosen : this.listed), ...change };
     // Another process has other censuses; which one it is, is said by its place.
-    const list = toListAddress(chosen, { ...firstTypesChoice(this.processes, chosen.process), process: 0 });
+    const list = toListAddress(chosen, { ...this.first(chosen.process), process: 0 });
     this.app.go(byHand ? { list, from: '', to: '' } : { list });
   }
 
@@ -152,7 +164,7 @@ export class TypesView {
     const parts = [];
     if (processes.length > 1) {
       parts.push(selectBox('Process', processes.map(({ pid, types }, i) => ({ value: String(i), text: `${pid} (${counted(types.length, 'type')})` })), String(chosen.process), (place) => {
-        this.choose(firstTypesChoice(processes, Number(place)));
+        this.choose(this.first(Number(place)));
       }));
     }
     if (census.length > 1) {
