@@ -141,7 +141,9 @@ def main() -> None:
     objects.mkdir(parents=True, exist_ok=True)
     programs = here.parent / "fixtures" / "programs"
     # Without build id, since a request names none. By the versions of DWARF, packed and not, with names of C++.
+    # A stripped one has the table for unwinding alone.
     kinds = [("inlines.c", "-gdwarf-4"), ("inlines.c", "-gdwarf-5 -gz"), ("cxx_names.cpp", "-gdwarf-5"), ("peak.c", "-g0")]
+    kinds.append(("starts.c", "-s -DLIBRARY"))
     for number, (source, flags) in enumerate(kinds):
         compiler = "c++" if source.endswith("cpp") else "cc"
         options = ["-O1", "-shared", "-fPIC", "-w", "-Wl,--build-id=none", *flags.split(), "-o", objects / f"seed{number}"]

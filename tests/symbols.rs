@@ -134,21 +134,207 @@ fn names_of_rust_have_no_hashes() {
     }
 }
 
-/// Without the symbols of `inlines.c` its functions are places in the program.
-fn nameless(stack: &str) -> bool {
+/// Without the program the functions of `inlines.c` are places in it.
+fn placed(stack: &str) -> bool {
     stack.rsplit(';').next().is_some_and(|innermost| innermost.starts_with("app+0x"))
+}
+
+/// Without symbols what is known of `outer` is where it begins, so that its two blocks are one stack.
+fn nameless(folded: &str) -> bool {
+    let stack = stack_in(folded, 23456 + 34567, "func@0x");
+    stack.rsplit(';').next().is_some_and(|innermost| innermost.starts_with("func@0x") && innermost.ends_with(" in app"))
+}
+
+fn folded(scratch: &Scratch) -> String {
+    scratch.heaptide("flamegraph --format folded run.bin").exits(0).stdout()
 }
 
 #[test]
 fn stripped_objects_have_the_names_of_their_exports_alone() {
     let scratch = built("inlines.c", "cc -O1 -s -o app SOURCE");
     recorded(&scratch);
-    assert!(nameless(&stack_of(&scratch, 23456, "app+0x")), "{}", stack_of(&scratch, 23456, "app"));
+    assert!(nameless(&folded(&scratch)), "{}", folded(&scratch));
     // `outer` is exported; `main` before it and what is static behind it must not pass for it.
     let scratch = built("inlines.c", "cc -O1 -s -rdynamic -o app SOURCE");
     recorded(&scratch);
     // Both blocks have one stack, since no line tells them apart.
     assert_eq!(stack_of(&scratch, 23456 + 34567, "main"), "main (app);outer (app)");
+}
+
+/// The library of `starts.c`, compiled with these options and stripped, recorded by the program beside it; and where its
+/// functions begin.
+fn stripped_library(options: &str) -> (Scratch, impl Fn(&str) -> String) {
+    let scratch = built("starts.c", &format!("cc -O1 {options} -DLIBRARY -shared -fPIC -o libstarts.so SOURCE"));
+    let program = format!("cc -O1 -o app {} -L. -lstarts -Wl,-rpath,$ORIGIN", fixture("starts.c").display());
+    sh(&scratch, &program);
+    let symbols = scratch.run(Command::new("nm").arg("libstarts.so")).exits(0).stdout();
+    sh(&scratch, "cp libstarts.so whole.so");
+    sh(&scratch, "strip libstarts.so");
+    recorded(&scratch);
+    let start_of = move |function: &str| {
+        let line = symbols.lines().find(|line| line.ends_with(&format!(" t {function}"))).expect("a local function");
+        let address = u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap();
+        format!("func@{address:#x} in libstarts.so")
+    };
+    (scratch, start_of)
+}
+
+#[test]
+fn functions_of_a_stripped_library_are_known_by_where_they_begin() {
+    let (scratch, start_of) = stripped_library("");
+    let (first, second) = (start_of("first"), start_of("second"));
+    for (by, rows, name) in [("function", "functions", "function"), ("line", "groups", "name")] {
+        let json = scratch.heaptide(&format!("summary --json --limit 0 --by {by} run.bin")).succeeds().json();
+        let rows = json[rows].as_array().unwrap().iter();
+        let library = rows.filter(|row| row["file"].as_str().is_some_and(|file| file.ends_with("/libstarts.so")));
+        let own = |row: &serde_json::Value, what: &str| row["own"][what].as_u64().unwrap();
+        let rows = library.map(|row| (row[name].as_str().unwrap().to_owned(), own(row, "bytes"), own(row, "count")));
+        let expected = [("enter".into(), 5005, 1), (second.clone(), 4003, 2), (first.clone(), 3006, 3)];
+        assert_eq!(rows.collect::<Vec<_>>(), expected, "by {by}");
+    }
+    let enter = "enter (libstarts.so)";
+    assert_eq!(stack_of(&scratch, 3006, enter), format!("{enter};{first}"));
+    assert_eq!(stack_of(&scratch, 4003, enter), format!("{enter};{second}"));
+    // An export of functions has these and no others.
+    let json = scratch.heaptide("export --format speedscope -o - run.bin").succeeds().json();
+    let frames = json["shared"]["frames"].as_array().unwrap().iter();
+    let mut names: Vec<_> =
+        frames.filter_map(|frame| frame["name"].as_str()).filter(|n| n.contains("starts")).collect();
+    names.sort_unstable();
+    let mut both = [&*first, &*second];
+    both.sort_unstable();
+    assert_eq!(names, both);
+    // The exact places are in the capture.
+    let parsed = scratch.heaptide("parse run.bin").succeeds().stdout();
+    let id_of = |fits: &dyn Fn(&str) -> bool| {
+        let line = parsed.lines().find(|line| fits(line)).unwrap_or_else(|| panic!("{parsed}"));
+        line.split(' ').find_map(|word| word.strip_prefix("id=")).unwrap().to_owned()
+    };
+    let path = id_of(&|line| line.starts_with("string ") && line.ends_with("/libstarts.so\""));
+    let module = id_of(&|line| line.starts_with("module ") && line.contains(&format!(" path={path} ")));
+    let places =
+        parsed.lines().filter(|line| line.starts_with("frame ") && line.contains(&format!(" module={module} ")));
+    assert_eq!(places.count(), 3 + 2 + 3, "{parsed}");
+}
+
+#[test]
+fn without_a_table_for_unwinding_each_place_is_one() {
+    let (scratch, _) = stripped_library("-fno-asynchronous-unwind-tables -fno-unwind-tables");
+    for bytes in [1001, 1002, 1003, 2001, 2002] {
+        let stack = stack_of(&scratch, bytes, "libstarts.so+0x");
+        assert!(!stack.contains(';'), "{stack}");
+    }
+}
+
+/// `label` has no size, so that it would be the name of whatever follows without one: `local` lost its symbol.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_label_names_its_own_function_alone() {
+    let scratch = Scratch::new();
+    let source = r#"
+        #include <stdlib.h>
+        __asm__(".text\n.globl label\nlabel: .cfi_startproc\nsub $8, %rsp\n.cfi_adjust_cfa_offset 8\n"
+            "mov $23456, %edi\ncall malloc@PLT\nadd $8, %rsp\n.cfi_adjust_cfa_offset -8\nret\n.cfi_endproc\n");
+        void *label(void);
+        void *volatile kept;
+        static __attribute__((noipa)) void local(void) { kept = malloc(34567); }
+        int main(void) { kept = label(); local(); return 0; }
+    "#;
+    std::fs::write(scratch.path("label.c"), source).unwrap();
+    sh(&scratch, "cc -O1 -o app label.c");
+    let symbols = scratch.run(Command::new("nm").args(["-n", "app"])).exits(0).stdout();
+    let text: Vec<&str> = symbols.lines().filter(|line| line.contains(" T ") || line.contains(" t ")).collect();
+    let local = text.iter().position(|line| line.ends_with(" t local")).unwrap();
+    assert!(text[local - 1].ends_with(" T label"), "{symbols}");
+    sh(&scratch, "objcopy --discard-all app");
+    recorded(&scratch);
+    assert_eq!(stack_of(&scratch, 23456, "main"), "main (app);label (app)");
+    let start = u64::from_str_radix(text[local].split(' ').next().unwrap(), 16).unwrap();
+    assert_eq!(stack_of(&scratch, 34567, "main"), format!("main (app);func@{start:#x} in app"));
+}
+
+/// A damaged table costs names, and nothing else.
+#[test]
+fn a_damaged_table_for_unwinding_costs_names_alone() {
+    let (scratch, start_of) = stripped_library("-Wl,--build-id=0xabcdef0123456789");
+    let known = [start_of("first"), start_of("second")];
+    let object = std::fs::read(scratch.path("libstarts.so")).unwrap();
+    let sections = scratch.run(Command::new("readelf").args(["-SW", "libstarts.so"])).exits(0).stdout();
+    // Behind the name: type, address, offset, size.
+    let (_, table) = sections.split_once(" .eh_frame ").expect("a table");
+    let numbers = table.split_whitespace().skip(2).take(2).map(|word| usize::from_str_radix(word, 16).unwrap());
+    let [at, size] = numbers.collect::<Vec<_>>()[..] else { panic!("{sections}") };
+    for (from, fill) in [(0, 0x00), (0, 0xff), (4, 0x41), (size / 2, 0xff), (size - 8, 0x80)] {
+        let mut bad = object.clone();
+        bad[at + from..at + size].fill(fill);
+        std::fs::write(scratch.path("libstarts.so"), bad).unwrap();
+        let folded = folded(&scratch);
+        let innermost = |line: &str| line.rsplit(';').next().unwrap().rsplit_once(' ').unwrap().0.to_owned();
+        let unnamed: Vec<_> = folded.lines().map(innermost).filter(|name| !name.starts_with("enter")).collect();
+        let fits =
+            |name: &String| known.contains(name) || name.starts_with("libstarts.so+0x") || !name.contains("starts");
+        assert!(unnamed.iter().all(fits), "{from}, {fill:#x}: {folded}");
+        assert_eq!(folded.contains(&known[0]), from + 8 == size, "{from}, {fill:#x}: {folded}");
+    }
+}
+
+#[test]
+fn where_functions_begin_is_kept_where_names_are() {
+    let (scratch, start_of) = stripped_library("-g");
+    let (first, second) = (start_of("first"), start_of("second"));
+    let by_start = |folded: &str| {
+        stack_in(folded, 3006, "enter").ends_with(&first) && stack_in(folded, 4003, "enter").ends_with(&second)
+    };
+    assert!(by_start(&folded(&scratch)));
+    // In the cache.
+    std::fs::rename(scratch.path("libstarts.so"), scratch.path("stripped.so")).unwrap();
+    assert!(by_start(&folded(&scratch)));
+    std::fs::remove_dir_all(scratch.path("cache")).unwrap();
+    assert!(stack_of(&scratch, 1001, "libstarts.so+0x").starts_with("libstarts.so+0x"));
+    // In a symbolized capture, and in what is stripped of names.
+    sh(&scratch, "cp stripped.so libstarts.so");
+    sh(&scratch, "cp run.bin plain.bin");
+    let named = |stderr: &str| stderr.split(" of ").next().unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+    let before = named(&scratch.heaptide("symbolize run.bin").exits(0).stderr());
+    for gone in ["libstarts.so", "cache"] {
+        sh(&scratch, &format!("rm -r {gone}"));
+    }
+    assert!(by_start(&folded(&scratch)));
+    scratch.heaptide("strip --names anonymize --paths keep -o less.bin run.bin").exits(0);
+    let less = scratch.heaptide("flamegraph --format folded less.bin").exits(0).stdout();
+    assert!(less.contains(&format!(";{first} 3006\n")) && !less.contains("enter"), "{less}");
+    // Names are better, from where they are; then they stay.
+    sh(&scratch, "objcopy --only-keep-debug whole.so libstarts.debug");
+    sh(&scratch, "cp stripped.so libstarts.so");
+    sh(&scratch, "objcopy --add-gnu-debuglink=libstarts.debug libstarts.so");
+    let after = named(&scratch.heaptide("symbolize run.bin").exits(0).stderr());
+    assert_eq!(after - before, 5, "the places that allocate in first and second");
+    sh(&scratch, "rm -r libstarts.debug cache");
+    scratch.heaptide("symbolize run.bin").exits(0);
+    assert_eq!(stack_of(&scratch, 2002, "second"), "second (starts.c:19 in libstarts.so)");
+}
+
+/// Two runs of one build have the same functions; in another build they begin elsewhere.
+#[test]
+fn a_difference_matches_functions_without_name_in_one_build_alone() {
+    let (scratch, start_of) = stripped_library("-Wl,--build-id=sha1");
+    let changed = || {
+        scratch.heaptide("run --native --quiet --force -o after.bin -- ./app once-more").exits(0);
+        let ran = scratch.heaptide("diff --json --by function run.bin after.bin").succeeds().json();
+        let rows = ran["groups"].as_array().unwrap().iter();
+        let library = rows.filter(|row| row["file"].as_str().unwrap_or("").ends_with("/libstarts.so"));
+        let bytes = |row: &serde_json::Value, side: &str| row["own"][side]["bytes"].as_u64().unwrap();
+        let rows = library.map(|row| (row["name"].to_string(), bytes(row, "before"), bytes(row, "after")));
+        // Own bytes; others changed in total alone.
+        rows.filter(|(_, before, after)| before != after).collect::<Vec<_>>()
+    };
+    assert_eq!(changed(), [(format!("\"{}\"", start_of("first")), 3006, 6012)]);
+    let source = fixture("starts.c");
+    let options = "-O1 -falign-functions=64 -Wl,--build-id=sha1 -DLIBRARY -shared -fPIC -s";
+    sh(&scratch, &format!("cc {options} -o libstarts.so {}", source.display()));
+    assert_eq!(changed(), [("\"libstarts.so\"".into(), 7009, 10015)]);
+    // The build that is gone is known from the cache.
+    assert!(folded(&scratch).contains(&start_of("first")));
 }
 
 /// As `find-debuginfo` of RPM makes it.
@@ -177,7 +363,7 @@ fn the_small_symbol_table_of_a_stripped_object_is_read() {
         std::fs::write(scratch.path("mini.xz"), bytes).unwrap();
         sh(&scratch, "objcopy --update-section .gnu_debugdata=mini.xz app");
         std::fs::remove_dir_all(scratch.path("cache")).unwrap();
-        assert!(nameless(&stack_of(&scratch, 23456, "app+0x")), "{packing}");
+        assert!(nameless(&folded(&scratch)), "{packing}");
         sh(&scratch, "mv -f whole app");
         std::fs::remove_dir_all(scratch.path("cache")).unwrap();
         std::fs::remove_file(scratch.path("run.bin")).unwrap();
@@ -209,7 +395,7 @@ fn separate_debug_files_are_found_by_link_and_checksum() {
             let mut bytes = std::fs::read(scratch.path(place)).unwrap();
             bytes.push(0);
             std::fs::write(scratch.path(place), bytes).unwrap();
-            assert!(nameless(&stack_of(&scratch, 23456, "app+0x")), "{place}, build id {build_id}");
+            assert!(nameless(&folded(&scratch)), "{place}, build id {build_id}");
         }
     }
     // Below the debug directory under the object's own path.
@@ -229,7 +415,7 @@ const BY_BUILD_ID: &str = ".build-id/ab/cdef0123456789abcdef0123456789abcdef01.d
 #[test]
 fn separate_debug_files_are_found_by_build_id() {
     let scratch = separated("", BUILD_ID);
-    assert!(nameless(&stack_of(&scratch, 23456, "app+0x")));
+    assert!(nameless(&folded(&scratch)));
     let path = scratch.path("debug").join(BY_BUILD_ID);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::rename(scratch.path("app.debug"), &path).unwrap();
@@ -240,7 +426,7 @@ fn separate_debug_files_are_found_by_build_id() {
     assert_eq!(stack_in(&folded(), 23456, "outer"), OUTER);
     // That of another object in its place.
     sh(&scratch, &format!("cp -f /bin/true {}", path.display()));
-    assert!(nameless(&stack_in(&folded(), 23456, "app+0x")));
+    assert!(nameless(&folded()));
 }
 
 #[test]
@@ -252,7 +438,7 @@ fn an_object_that_is_not_the_one_that_ran_names_nothing() {
         // Gone: nothing to say but where it was.
         let ran = scratch.heaptide("tree --json run.bin").succeeds().json();
         assert_eq!(ran["warnings"].as_array().unwrap().len(), 0, "{ran}");
-        assert!(nameless(&stack_of(&scratch, 23456, "app+0x")));
+        assert!(placed(&stack_of(&scratch, 23456, "app+0x")));
         // Built anew: the same functions, elsewhere. Without build id its time tells.
         std::fs::write(scratch.path("other.c"), "int main(void) { return 0; }").unwrap();
         sh(&scratch, &format!("cc -g -Wl,--build-id={build_id} -o app other.c"));
@@ -261,7 +447,7 @@ fn an_object_that_is_not_the_one_that_ran_names_nothing() {
         let ran = scratch.heaptide("tree --json run.bin").succeeds().json();
         let warning = ran["warnings"][0].as_str().unwrap();
         assert!(warning.ends_with("/app has changed since the recording: no names from it."), "{warning}");
-        assert!(nameless(&stack_of(&scratch, 23456, "app+0x")));
+        assert!(placed(&stack_of(&scratch, 23456, "app+0x")));
         // The same again.
         std::fs::rename(scratch.path("moved"), scratch.path("app")).unwrap();
         assert_eq!(stack_of(&scratch, 23456, "outer"), OUTER);
@@ -272,7 +458,7 @@ fn an_object_that_is_not_the_one_that_ran_names_nothing() {
 fn the_cache_keeps_names_and_not_their_absence() {
     let scratch = separated("app.debug", BUILD_ID);
     std::fs::rename(scratch.path("app.debug"), scratch.path("later")).unwrap();
-    assert!(nameless(&stack_of(&scratch, 23456, "app+0x")));
+    assert!(nameless(&folded(&scratch)));
     let entry = scratch.path("cache/heaptide/symbols/abcdef0123456789abcdef0123456789abcdef01");
     assert!(entry.is_file());
     // The debug file has come.
@@ -286,7 +472,7 @@ fn the_cache_keeps_names_and_not_their_absence() {
     assert_eq!(stack_of(&scratch, 23456, "outer"), OUTER);
     // A damaged entry is as none.
     std::fs::write(&entry, &good[..good.len() / 2]).unwrap();
-    assert!(nameless(&stack_of(&scratch, 23456, "app+0x")));
+    assert!(placed(&stack_of(&scratch, 23456, "app+0x")));
     // No place for a cache.
     for name in ["app", "app.debug"] {
         std::fs::rename(scratch.path(&format!("{name}.moved")), scratch.path(name)).unwrap();
@@ -367,7 +553,7 @@ fn damaged_names_are_not_used() {
     std::fs::remove_dir_all(scratch.path("cache")).unwrap();
     let json = scratch.heaptide("tree --json run.bin").succeeds().json();
     assert_eq!(json["warnings"][0], "names of native functions that are embedded in the capture are damaged.");
-    assert!(nameless(&stack_of(&scratch, 23456, "app+0x")));
+    assert!(placed(&stack_of(&scratch, 23456, "app+0x")));
 }
 
 #[test]

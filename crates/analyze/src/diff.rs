@@ -3,7 +3,8 @@
 //!
 //! What is matched how: files by the ends of their paths ([`files`](self)), functions by name, also where only one side
 //! knows the class of a method, and lines, where they matter, by their distance from the function's first one and by
-//! their text. Whether the captures are of one program at all is for [`programs`] to say.
+//! their text. Functions without name are matched by where they begin, if that is in one build of their object. Whether the
+//! captures are of one program at all is for [`programs`] to say.
 
 mod files;
 mod functions;
@@ -13,7 +14,7 @@ mod rows;
 
 use crate::call_tree::{CallTree, NodeId};
 use crate::filter::{Filter, pruned};
-use crate::frames::{Frame, FrameKind};
+use crate::frames::{Frame, FrameKind, KnownBy};
 use crate::instants::Span;
 use crate::profile::{Amounts, Metric, Profile};
 use crate::sites::base_name;
@@ -288,12 +289,19 @@ fn keys(sides: [&[Frame]; 2], detail: Detail) -> [Vec<Key>; 2] {
         sides[side].iter().map(|frame| (frame, file(frame))).collect::<Vec<_>>()
     });
     let renamed = match_functions([&with_file[0], &with_file[1]]);
+    let builds = with_file.each_ref().map(|frames| builds_of(frames));
     let named = [0, 1].map(|side: usize| {
         let name = |(frame, file): &(&Frame, Arc<str>)| -> (Arc<str>, Arc<str>) {
             // Offsets in an object change with every build of it.
-            let function = match frame.nameless {
-                true => base_name(file).into(),
-                false => {
+            let is_one_build = |build: &Build| {
+                builds[side].get(file) == Some(&Some(build.clone()))
+                    && builds[1 - side].get(file).is_none_or(|other| other.as_ref() == Some(build))
+            };
+            let function = match &frame.known_by {
+                KnownBy::Place => base_name(file).into(),
+                KnownBy::Start { build_id } if !is_one_build(build_id) => base_name(file).into(),
+                KnownBy::Start { .. } => frame.function.clone(),
+                KnownBy::Name => {
                     let code = (file.clone(), frame.function.clone(), frame.first_line);
                     renamed[side].get(&code).unwrap_or(&frame.function).clone()
                 }
@@ -309,8 +317,8 @@ fn keys(sides: [&[Frame]; 2], detail: Detail) -> [Vec<Key>; 2] {
     [0, 1].map(|side: usize| {
         let slot = |frame: &Frame, name: &(Arc<str>, Arc<str>)| match (detail, side) {
             (Detail::Function, _) => Slot::All,
-            // A nameless one has an offset instead, and whatever line there may be is of no use.
-            _ if frame.nameless => Slot::After(0),
+            // One without name has an offset instead, and whatever line there may be is of no use.
+            _ if frame.known_by != KnownBy::Name => Slot::After(0),
             (Detail::Line, 0) => match lines.get(name).and_then(|lines| lines.get(&frame.line)) {
                 Some(line) => Slot::After(*line),
                 None => Slot::Before(frame.line),
@@ -322,6 +330,27 @@ fn keys(sides: [&[Frame]; 2], detail: Detail) -> [Vec<Key>; 2] {
     })
 }
 
+/// A build id.
+type Build = Arc<[u8]>;
+
+/// Of each object with functions that have no name, the build of all of them that begin somewhere; `None` if there is none,
+/// or several, or it is not known.
+fn builds_of(frames: &[(&Frame, Arc<str>)]) -> FxHashMap<Arc<str>, Option<Build>> {
+    let mut builds: FxHashMap<&Arc<str>, BTreeSet<&Build>> = FxHashMap::default();
+    for (frame, file) in frames {
+        match &frame.known_by {
+            KnownBy::Name => {}
+            KnownBy::Start { build_id } => _ = builds.entry(file).or_default().insert(build_id),
+            KnownBy::Place => _ = builds.entry(file).or_default(),
+        }
+    }
+    let the_one = |builds: BTreeSet<&Build>| match builds.first() {
+        Some(build) if builds.len() == 1 && !build.is_empty() => Some(Build::clone(build)),
+        _ => None,
+    };
+    builds.into_iter().map(|(file, builds)| (file.clone(), the_one(builds))).collect()
+}
+
 /// Of each function that both sides have, for lines before those after.
 fn same_lines(
     sides: [&[Frame]; 2],
@@ -330,7 +359,8 @@ fn same_lines(
     type OfFunction<'f> = [Vec<&'f Frame>; 2];
     let mut functions: FxHashMap<&(Arc<str>, Arc<str>), OfFunction<'_>> = FxHashMap::default();
     for side in 0..2 {
-        for (frame, name) in sides[side].iter().zip(&named[side]).filter(|(frame, _)| !frame.nameless) {
+        let lines = sides[side].iter().zip(&named[side]).filter(|(frame, _)| frame.known_by == KnownBy::Name);
+        for (frame, name) in lines {
             functions.entry(name).or_default()[side].push(frame);
         }
     }

@@ -4,6 +4,7 @@
 //! [`crate::symbols`].
 
 use crate::names::Names;
+use crate::sites::base_name;
 use crate::sources::{NativeSources, Sources};
 use crate::symbols::{self, Call, Chain, Request, Settings, Symbols};
 use heaptide_format::capture::FrameDef;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 /// A place in the code by name. Two instructions of one line are one frame.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Frame {
-    /// Function, demangled; for a native one without symbol its object and offset, for one nowhere its address.
+    /// Function, demangled; for a native one without symbol where it begins in which object, or if that is not known the
+    /// object and the offset in its file; for one nowhere its address.
     pub function: Arc<str>,
     /// Source file, of a native function without one its object; empty if not known.
     pub file: Arc<str>,
@@ -26,8 +28,8 @@ pub struct Frame {
     pub first_line: u32,
     /// Whose code it is.
     pub kind: FrameKind,
-    /// The function has no name of its own: it is a place in an object, or nowhere.
-    pub nameless: bool,
+    /// What is known of the function.
+    pub known_by: KnownBy,
     /// What stands in that line of the file, without blanks at its ends; `None` if it is not known, or not to be
     /// looked up.
     pub source: Option<Arc<str>>,
@@ -38,6 +40,20 @@ impl Frame {
     pub fn loaded_from(&self) -> &Arc<str> {
         if self.object.is_empty() { &self.file } else { &self.object }
     }
+}
+
+/// What is known of the function of a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KnownBy {
+    /// Its name.
+    Name,
+    /// Where it begins in its object, which is another place in another build.
+    Start {
+        /// Build id of the object; empty if it has none.
+        build_id: Arc<[u8]>,
+    },
+    /// Nothing: the frame is a place in an object, or nowhere.
+    Place,
 }
 
 /// Whose code a frame is, as far as its file tells.
@@ -159,8 +175,8 @@ impl Frames {
                     let kind = FrameKind::of_python(&file);
                     let source = sources.line(code.file, line);
                     let object = "".into();
-                    let (first_line, nameless) = (code.first_line, false);
-                    resolver.add(id, [Frame { function, file, object, line, first_line, kind, nameless, source }]);
+                    let (first_line, known_by) = (code.first_line, KnownBy::Name);
+                    resolver.add(id, [Frame { function, file, object, line, first_line, kind, known_by, source }]);
                 }
                 FrameDef::Native { module, offset } => {
                     let module = names.module(module);
@@ -173,8 +189,8 @@ impl Frames {
                     };
                     let [file, object] = ["", ""].map(Arc::from);
                     let (line, first_line, source) = (0, 0, None);
-                    let (kind, nameless) = (FrameKind::Unknown, true);
-                    resolver.add(id, [Frame { function, file, object, line, first_line, kind, nameless, source }]);
+                    let (kind, known_by) = (FrameKind::Unknown, KnownBy::Place);
+                    resolver.add(id, [Frame { function, file, object, line, first_line, kind, known_by, source }]);
                 }
             }
         }
@@ -276,8 +292,8 @@ impl Resolver<'_> {
         let answers = symbols::resolve(requests, look_up.symbols.unwrap_or(&Settings::default()));
         let mut answers = answers.into_iter();
         let mut sources = NativeSources::new(look_up.sources.then_some(look_up.ran_at));
-        for ((path, _), places) in objects {
-            let object = shortened(path);
+        for ((path, build_id), places) in objects {
+            let (object, build_id) = (shortened(path), Arc::from(build_id));
             let unnamed = places.iter().any(|(id, _)| self.names.embedded(*id).is_none());
             let answer = if unnamed { answers.next() } else { None };
             let mut found = match answer {
@@ -299,9 +315,9 @@ impl Resolver<'_> {
                     None => found.next().unwrap_or_default(),
                 };
                 if chain.is_empty() {
-                    self.add(id, [nameless(&object, offset)]);
+                    self.add(id, [place(&object, offset)]);
                 } else {
-                    self.add(id, chain.into_iter().map(|call| named(call, &object, &mut sources)));
+                    self.add(id, chain.into_iter().map(|call| named(call, &object, &build_id, &mut sources)));
                 }
             }
         }
@@ -310,19 +326,26 @@ impl Resolver<'_> {
 }
 
 /// A function of a native object.
-fn named(call: Call, object: &Arc<str>, sources: &mut NativeSources) -> Frame {
+fn named(call: Call, object: &Arc<str>, build_id: &Arc<[u8]>, sources: &mut NativeSources) -> Frame {
     let source = sources.line(&call.file, call.line);
     let file = if call.file.is_empty() { object.clone() } else { call.file };
+    let (function, known_by) = match symbols::is_start(&call.function) {
+        // Functions of several objects begin alike, and some reports show this alone.
+        true => {
+            let function = format!("{} in {}", call.function, base_name(object)).into();
+            (function, KnownBy::Start { build_id: build_id.clone() })
+        }
+        false => (call.function, KnownBy::Name),
+    };
     let (object, kind) = (object.clone(), FrameKind::Native);
-    Frame { function: call.function, file, object, line: call.line, first_line: 0, kind, nameless: false, source }
+    Frame { function, file, object, line: call.line, first_line: 0, kind, known_by, source }
 }
 
 /// A place in a native object, by its offset.
-fn nameless(object: &Arc<str>, offset: u64) -> Frame {
-    let base = object.rsplit('/').next().unwrap_or(object);
-    let function = format!("{base}+{offset:#x}").into();
+fn place(object: &Arc<str>, offset: u64) -> Frame {
+    let function = format!("{}+{offset:#x}", base_name(object)).into();
     let (file, object, kind) = (object.clone(), object.clone(), FrameKind::Native);
-    Frame { function, file, object, line: 0, first_line: 0, kind, nameless: true, source: None }
+    Frame { function, file, object, line: 0, first_line: 0, kind, known_by: KnownBy::Place, source: None }
 }
 
 #[cfg(test)]

@@ -437,6 +437,7 @@ fn image_of_highest_peak(account: &Account, images: &[ImageIndex]) -> Option<Ima
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::frames::KnownBy;
 
     /// A Python frame.
     pub(crate) fn python(function: &str, file: &str, line: u32) -> Frame {
@@ -448,7 +449,7 @@ pub(crate) mod tests {
             line,
             first_line: 0,
             kind,
-            nameless: false,
+            known_by: KnownBy::Name,
             source: None,
         }
     }
@@ -462,7 +463,7 @@ pub(crate) mod tests {
             line: 0,
             first_line: 0,
             kind: FrameKind::Native,
-            nameless: false,
+            known_by: KnownBy::Name,
             source: None,
         }
     }

@@ -1,7 +1,7 @@
 //! Amounts by package, module, file, function, line and site: the call tree seen from the side.
 
 use crate::call_tree::{CallTree, NodeId};
-use crate::frames::{Frame, FrameKind};
+use crate::frames::{Frame, FrameKind, KnownBy};
 use crate::packages::owners;
 use crate::profile::{Metric, Profile};
 use heaptide_format::capture::summary::Amount;
@@ -91,8 +91,10 @@ pub(crate) fn groups(frames: &[Frame], by: By) -> (Vec<usize>, Vec<GroupAmount>)
             By::Module => (owners[place].module.clone(), none.clone(), 0),
             By::File if frame.file.is_empty() => ("unknown".into(), none.clone(), 0),
             By::File => (frame.file.clone(), frame.file.clone(), 0),
-            // Nameless places of one object are one entry: their offsets tell a reader nothing.
-            By::Function | By::Line if frame.nameless => (base_name(&frame.file).into(), frame.file.clone(), 0),
+            // Places of one object are one entry: their offsets tell a reader nothing.
+            By::Function | By::Line if frame.known_by == KnownBy::Place => {
+                (base_name(&frame.file).into(), frame.file.clone(), 0)
+            }
             By::Function => (frame.function.clone(), frame.file.clone(), 0),
             By::Line => (frame.function.clone(), frame.file.clone(), frame.line),
         };

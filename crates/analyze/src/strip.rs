@@ -12,6 +12,7 @@ use crate::error::CaptureError;
 use crate::frames::FrameKind;
 use crate::reader::{EndsEarly, MetadataBudget, Reason, check_header};
 use crate::source::Source;
+use crate::symbols::is_start;
 use heaptide_format::capture::census::Holding;
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::{
@@ -384,7 +385,9 @@ impl<'s> Strip<'s> {
                 Ok(fresh.len() as u32 - 1)
             };
             let calls = calls.into_iter().map(|call| {
-                let function = place(if public { Role::Public } else { Role::Native }, call.function)?;
+                // The capture has the places of its frames anyway.
+                let start = names.strings.get(call.function as usize).is_some_and(|text| is_start(text));
+                let function = place(if public || start { Role::Public } else { Role::Native }, call.function)?;
                 Ok(NamedCall { function, file: place(Role::Path, call.file)?, line: call.line })
             });
             frames.push(NamedFrame { frame, calls: calls.collect::<Result<_, ReadError>>()? });

@@ -7,7 +7,7 @@
 use crate::error::CaptureError;
 use crate::reader::Capture;
 use crate::source::Source;
-use crate::symbols::{self, Chain, Request, Settings, Symbols};
+use crate::symbols::{self, Call, Chain, Request, Settings, Symbols};
 use heaptide_format::capture::header::{self, HEADER_BYTES, TRAILER_BYTES};
 use heaptide_format::capture::summary::IndexEntry;
 use heaptide_format::capture::{
@@ -26,7 +26,7 @@ pub struct Symbolized<'c> {
     blocks: Vec<NativeNames>,
     /// Native places of the capture.
     pub places: usize,
-    /// Those of them with a name.
+    /// Those of them with a name; where their functions begin is none.
     pub named: usize,
     /// The capture has all these names already.
     pub unchanged: bool,
@@ -97,12 +97,10 @@ impl<'c> Symbolized<'c> {
             for (id, _) in object.places {
                 let before = names.embedded(id).unwrap_or_default();
                 let fresh = found.next().unwrap_or_default();
-                let has_lines = |chain: &[symbols::Call]| chain.iter().any(|call| call.line > 0);
-                let better = !fresh.is_empty() && (has_lines(&fresh) || !has_lines(before));
-                let chain = if better { fresh } else { before.to_vec() };
+                let chain = if worth(&fresh) >= worth(before) { fresh } else { before.to_vec() };
                 symbolized.unchanged &= chain == before;
+                symbolized.named += usize::from(is_named(&chain));
                 if !chain.is_empty() {
-                    symbolized.named += 1;
                     chains.push((id, chain));
                 }
             }
@@ -150,6 +148,16 @@ impl<'c> Symbolized<'c> {
         out.write_all(&header::trailer(offset))?;
         Ok(())
     }
+}
+
+/// Whether this is more than where a function begins.
+fn is_named(chain: &[Call]) -> bool {
+    chain.first().is_some_and(|call| !symbols::is_start(&call.function))
+}
+
+/// What tells more is larger: anything than nothing, a name than where a function begins, then lines.
+fn worth(chain: &[Call]) -> impl Ord {
+    (!chain.is_empty(), is_named(chain), chain.iter().any(|call| call.line > 0))
 }
 
 /// The footer as it stands in the file.

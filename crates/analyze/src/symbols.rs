@@ -1,4 +1,5 @@
-//! Names of native functions: from the debug information of the objects they are in, else from their symbol tables.
+//! Names of native functions: from the debug information of the objects they are in, else from their symbol tables. Where
+//! neither knows a function, where it begins may be known ([`is_start`]).
 //!
 //! In: objects, by path and build id, and places in them. Out: for each place the functions that stand there, one inlined
 //! into the other, with file and line as far as they are known. A name is right or missing: an object that is not the one
@@ -11,10 +12,12 @@ mod demangle;
 mod dwarf;
 mod mini;
 mod object_file;
+mod ranges;
 mod table;
 
 pub use debug_files::hex;
 pub use demangle::demangled;
+pub use ranges::is_start;
 
 use crate::frames::shortened;
 use cache::{Entry, Made};
@@ -23,12 +26,14 @@ use demangle::is_mangled;
 use dwarf::Level;
 use object::Object as _;
 use object_file::{Mapped, build_id};
+use ranges::Ranges;
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use table::Symbol;
 
 /// Where names are looked for besides the objects themselves. By default nowhere.
 #[derive(Clone, Default)]
@@ -71,7 +76,7 @@ pub struct Request {
 /// One function at a place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
-    /// Its name, demangled.
+    /// Its name, demangled; of one without name where it begins, see [`is_start`].
     pub function: Arc<str>,
     /// Its source file; empty if not known.
     pub file: Arc<str>,
@@ -286,7 +291,7 @@ impl Work {
         let mini = if whole { None } else { mini::unpacked(&object) };
         let mini = mini.as_ref().and_then(|bytes| object::File::parse(&bytes[..]).ok());
         let objects: Vec<&object::File<'_>> = std::iter::once(&object).chain(&debug).chain(&mini).collect();
-        let symbols = table::names_of(&objects, &sorted);
+        let symbols = functions_of(&object, &sorted, &table::symbols_of(&objects, &sorted));
         let sections = dwarf::Sections::of(debug.as_ref().unwrap_or(&object), shared.as_ref());
         let lookup = sections.as_ref().and_then(dwarf::Sections::lookup);
         let mut texts = Texts::default();
@@ -304,6 +309,42 @@ impl Work {
         };
         Some(addresses.iter().map(|address| chain(address).unwrap_or_default()).collect())
     }
+}
+
+/// What tells a function without debug information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known<'d> {
+    Symbol(&'d str),
+    /// It has none; where it begins.
+    Start(u64),
+}
+
+/// The functions that these addresses, in ascending order, are in, by their symbols. A symbol without size counts as far as
+/// its function goes, if that is known.
+fn functions_of<'d>(
+    object: &object::File<'_>,
+    addresses: &[u64],
+    symbols: &[Option<Symbol<'d>>],
+) -> Vec<Option<Known<'d>>> {
+    let mut open: Vec<u64> = Vec::new();
+    for (address, symbol) in addresses.iter().zip(symbols) {
+        let label_at = symbol.and_then(|symbol| symbol.label_at);
+        if symbol.is_none() || label_at.is_some() {
+            open.push(*address);
+            open.extend(label_at);
+        }
+    }
+    open.sort_unstable();
+    let ranges = Ranges::of(object, &open);
+    let function = |(address, symbol): (&u64, &Option<Symbol<'d>>)| {
+        let start = || ranges.start_of(*address);
+        let reaches = |symbol: &Symbol<'_>| symbol.label_at.is_none_or(|label| ranges.start_of(label) == start());
+        match symbol.filter(reaches) {
+            Some(symbol) => Some(Known::Symbol(symbol.name)),
+            None => start().map(Known::Start),
+        }
+    };
+    addresses.iter().zip(symbols).map(function).collect()
 }
 
 impl DebugFile {
@@ -327,10 +368,13 @@ struct Texts {
 }
 
 impl Texts {
-    /// The functions of a place by what debug information and symbol table say of it.
-    fn chain(&mut self, levels: &[Level<'_>], symbol: Option<&str>) -> Chain {
-        let Some((outermost, inlined)) = levels.split_first() else {
-            return symbol.map(|symbol| self.call(symbol, None, 0)).into_iter().collect();
+    /// The functions of a place by what debug information says of it, and what else is known.
+    fn chain(&mut self, levels: &[Level<'_>], known: Option<Known<'_>>) -> Chain {
+        let outermost = levels.first().copied().unwrap_or_default();
+        let inlined = levels.get(1..).unwrap_or_default();
+        let symbol = match known {
+            Some(Known::Symbol(symbol)) => Some(symbol),
+            _ => None,
         };
         // Debug information that is only for lines has names without their classes and modules.
         let plain = |name: &&str| !is_mangled(name);
@@ -340,18 +384,29 @@ impl Texts {
             (None, _) => symbol,
         };
         let mut chain = Chain::with_capacity(levels.len());
-        chain.extend(name.map(|name| self.call(name, outermost.file, outermost.line)));
+        let name = match (name, known) {
+            (Some(name), _) => Some(self.name(name)),
+            (None, Some(Known::Start(start))) => Some(ranges::name_of(start).into()),
+            (None, _) => None,
+        };
+        chain.extend(name.map(|name| self.call(name, &outermost)));
         for level in inlined {
             // One without name is left out: its caller has the line where it is called.
-            chain.extend(level.function.map(|name| self.call(name, level.file, level.line)));
+            chain.extend(level.function.map(|name| {
+                let name = self.name(name);
+                self.call(name, level)
+            }));
         }
         chain
     }
 
-    fn call(&mut self, function: &str, file: Option<&str>, line: u32) -> Call {
-        let function = interned(&mut self.functions, function, demangled);
-        let file = interned(&mut self.files, file.unwrap_or(""), normalized);
-        let line = if file.is_empty() { 0 } else { line };
+    fn name(&mut self, name: &str) -> Arc<str> {
+        interned(&mut self.functions, name, demangled)
+    }
+
+    fn call(&mut self, function: Arc<str>, place: &Level<'_>) -> Call {
+        let file = interned(&mut self.files, place.file.unwrap_or(""), normalized);
+        let line = if file.is_empty() { 0 } else { place.line };
         Call { function, file, line }
     }
 }
@@ -407,9 +462,10 @@ mod tests {
     fn a_chain_takes_the_better_name_of_two_sources() {
         let level = |function, line| Level { function, file: Some("/src/a.cc"), line };
         let mut texts = Texts::default();
-        let mut names = |levels: &[Level<'_>], symbol| -> Vec<(String, u32)> {
-            texts.chain(levels, symbol).into_iter().map(|call| (call.function.to_string(), call.line)).collect()
+        let mut known = |levels: &[Level<'_>], known| -> Vec<(String, u32)> {
+            texts.chain(levels, known).into_iter().map(|call| (call.function.to_string(), call.line)).collect()
         };
+        let mut names = |levels: &[Level<'_>], symbol: Option<&'static str>| known(levels, symbol.map(Known::Symbol));
         let outer = level(Some("outer"), 7);
         assert_eq!(names(&[], None), []);
         assert_eq!(names(&[], Some("f")), [("f".into(), 0)]);
@@ -420,6 +476,13 @@ mod tests {
         assert_eq!(names(&[outer, level(None, 9)], Some("outer.cold")), [("outer".into(), 7)]);
         assert_eq!(names(&[level(None, 7)], Some("start")), [("start".into(), 7)]);
         assert_eq!(names(&[level(None, 7)], None), []);
+        // Where a function begins is better than nothing, and worse than any name. No symbol can seem to be one.
+        let mut starts = |levels: &[Level<'_>]| known(levels, Some(Known::Start(0x12f40)));
+        assert_eq!(starts(&[]), [("func@0x12f40".into(), 0)]);
+        assert_eq!(starts(&[outer]), [("outer".into(), 7)]);
+        let inner = level(Some("f"), 9);
+        assert_eq!(starts(&[level(None, 7), inner]), [("func@0x12f40".into(), 7), ("f".into(), 9)]);
+        assert_eq!(known(&[], Some(Known::Symbol("func@0x12f40"))), [("func".into(), 0)]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::units::{count, size, time, visible};
 use crate::unseen;
 use heaptide_analyze::Capture;
-use heaptide_analyze::frames::{Frame, FrameKind};
+use heaptide_analyze::frames::{Frame, FrameKind, KnownBy};
 use heaptide_analyze::instants::Span;
 use heaptide_analyze::profile::{Metric, Profile};
 use heaptide_analyze::sites::module_of;
@@ -177,7 +177,7 @@ pub fn frame_and_source(place: &Frame, style: Style) -> String {
 
 /// Where a frame is: `file:line`, of native code also the object; empty if the function's name says it already.
 pub fn place(frame: &Frame) -> String {
-    if frame.nameless {
+    if frame.known_by != KnownBy::Name && frame.line == 0 {
         return String::new();
     }
     let file = short_file(frame.kind, &frame.file);

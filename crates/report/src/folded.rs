@@ -128,7 +128,7 @@ fn label(place: &Frame) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heaptide_analyze::frames::FrameKind;
+    use heaptide_analyze::frames::{FrameKind, KnownBy};
 
     #[test]
     fn separators_and_line_ends_in_names_do_no_harm() {
@@ -139,7 +139,7 @@ mod tests {
             line: 7,
             first_line: 0,
             kind: FrameKind::Project,
-            nameless: false,
+            known_by: KnownBy::Name,
             source: None,
         };
         assert_eq!(label(&frame), "a:b\\u{a}c (/app/x:y.py:7)");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::frames::KnownBy;
 use crate::profile::tests::{native, profile, python};
 use crate::sites::By;
 use proptest::prelude::*;
@@ -31,10 +32,48 @@ fn what_only_one_side_has_is_growth_or_shrinkage() {
 }
 
 #[test]
-fn nameless_places_of_an_object_are_one() {
-    let place = |function: &str| Frame { nameless: true, ..native(function, "/lib/libx.so.1") };
+fn places_of_an_object_are_one() {
+    let place = |function: &str| Frame { known_by: KnownBy::Place, ..native(function, "/lib/libx.so.1") };
     let diff = Diff::of(&profile(&[(&[&place("libx.so.1+0x10")], 3)]), &profile(&[(&[&place("libx.so.1+0x90")], 3)]));
     assert_eq!(growth(&diff), []);
+}
+
+/// A function of an object without symbols, in this build.
+fn start(address: u64, file: &str, build_id: &[u8]) -> Frame {
+    let name = format!("func@{address:#x} in {}", base_name(file));
+    Frame { known_by: KnownBy::Start { build_id: build_id.into() }, ..native(&name, file) }
+}
+
+/// At one address stands another function in another build, so that only the object is the same.
+#[test]
+fn functions_without_name_are_those_of_one_build() {
+    let side = |root: &str, build_id: &[u8], first: u64, second: u64| {
+        let file = format!("{root}/libx.so.1");
+        let [one, other] = [0x10, 0x90].map(|address| start(address, &file, build_id));
+        let nowhere = Frame { known_by: KnownBy::Place, ..native("libx.so.1+0xff", &file) };
+        profile(&[(&[&one], first), (&[&other], second), (&[&nowhere], 5)])
+    };
+    let before = side("/lib", &[1, 2], 100, 30);
+    let of = |after: &Profile| growth(&Diff::of(&before, after));
+    let [one, other] = ["func@0x10 in libx.so.1", "func@0x90 in libx.so.1"].map(str::to_owned);
+    // Another path makes no difference.
+    assert_eq!(of(&side("/usr/lib", &[1, 2], 300, 40)), [(one.clone(), 100, 300), (other.clone(), 30, 40)]);
+    assert_eq!(of(&side("/lib", &[1, 3], 300, 40)), [("libx.so.1".into(), 135, 345)]);
+    assert_eq!(of(&side("/lib", &[1, 3], 90, 40)), []);
+    // One side does not know, or has several builds.
+    assert_eq!(of(&side("/lib", &[], 300, 40)), [("libx.so.1".into(), 135, 345)]);
+    let gone = Frame { known_by: KnownBy::Place, ..native("libx.so.1+0x14", "/lib/libx.so.1") };
+    assert_eq!(of(&profile(&[(&[&gone], 300)])), [("libx.so.1".into(), 135, 300)]);
+    let rebuilt = start(0x10, "/lib/libx.so.1", &[1, 3]);
+    let same = start(0x10, "/lib/libx.so.1", &[1, 2]);
+    assert_eq!(of(&profile(&[(&[&same], 100), (&[&rebuilt], 300)])), [("libx.so.1".into(), 135, 400)]);
+    // One side has nothing of it.
+    let main = python("main", "/app/main.py", 3);
+    let all = [(one, 100, 0), (other, 30, 0), ("main".into(), 0, 7), ("libx.so.1".into(), 5, 0)];
+    assert_eq!(of(&profile(&[(&[&main], 7)])), all);
+    // By line as well.
+    let diff = Diff::in_detail(&before, &side("/lib", &[1, 2], 300, 30), Detail::Line);
+    assert_eq!(rows(&diff, By::Line), [("func@0x10 in libx.so.1".into(), 0, [100, 300], [100, 300])]);
 }
 
 /// A frame of a function that begins in `first`, with what stands in its line.

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 /// Whose entry, and how it was made: one of another heaptide may have chosen other names.
-const MAKER: &str = concat!("heaptide ", env!("CARGO_PKG_VERSION"), " names 1");
+const MAKER: &str = concat!("heaptide ", env!("CARGO_PKG_VERSION"), " names 2");
 
 /// Largest entry that is written or read, in bytes of its file; a run has thousands of places in an object, not millions.
 const MOST_ENTRY_BYTES: u64 = 32 << 20;

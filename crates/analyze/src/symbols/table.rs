@@ -2,15 +2,25 @@
 //!
 //! A symbol with a size is the name of its bytes and of no other; gaps between symbols have no name. One without size (a
 //! label of an assembler) reaches to the next symbol of its section, but only if the table is whole: where a stripped
-//! object shows nothing but its exported symbols, what follows one of them can be anybody's. Of several names for one
+//! object shows nothing but its exported symbols, what follows one of them can be anybody's. Where functions begin and end
+//! is another table's to say, and the caller's to ask ([`Symbol::label_at`]). Of several names for one
 //! place the one that other objects see is taken, and of those the plainest.
 
 use object::{Object, ObjectSection, ObjectSymbol, ObjectSymbolTable, SectionFlags, SectionIndex, SymbolKind, elf};
 use std::cmp::Reverse;
 
-/// The name of each address, as it stands in the table; `None` where no symbol is. `addresses` in ascending order.
+/// The symbol of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symbol<'d> {
+    /// The name, as it stands in the table.
+    pub name: &'d str,
+    /// Where the symbol is, if it has no size: how far it reaches is then a guess.
+    pub label_at: Option<u64>,
+}
+
+/// The symbol of each address; `None` where there is none. `addresses` in ascending order.
 /// `objects` are the object and the separate debug file that belongs to it: each has a table of its own.
-pub fn names_of<'d>(objects: &[&object::File<'d>], addresses: &[u64]) -> Vec<Option<&'d str>> {
+pub fn symbols_of<'d>(objects: &[&object::File<'d>], addresses: &[u64]) -> Vec<Option<Symbol<'d>>> {
     let mut best: Vec<Option<Candidate<'d>>> = vec![None; addresses.len()];
     for object in objects {
         let executable = executable_sections(object);
@@ -30,13 +40,14 @@ pub fn names_of<'d>(objects: &[&object::File<'d>], addresses: &[u64]) -> Vec<Opt
             }
         }
     }
-    let mut names: Vec<Option<&str>> = best.into_iter().map(|best| best.map(|best| best.name)).collect();
+    let symbol = |best: Candidate<'d>| Symbol { name: best.name, label_at: None };
+    let mut symbols: Vec<Option<Symbol<'_>>> = best.into_iter().map(|best| best.map(symbol)).collect();
     for object in objects {
-        if names.iter().any(Option::is_none) {
-            name_by_labels(object, addresses, &mut names);
+        if symbols.iter().any(Option::is_none) {
+            name_by_labels(object, addresses, &mut symbols);
         }
     }
-    names
+    symbols
 }
 
 /// Where a symbol is.
@@ -96,13 +107,13 @@ fn executable_sections(object: &object::File<'_>) -> Vec<SectionIndex> {
 }
 
 /// Names what is behind symbols without size, by the whole table of an object.
-fn name_by_labels<'d>(object: &object::File<'d>, addresses: &[u64], names: &mut [Option<&'d str>]) {
+fn name_by_labels<'d>(object: &object::File<'d>, addresses: &[u64], symbols: &mut [Option<Symbol<'d>>]) {
     let Some(table) = object.symbol_table() else { return };
     let executable = executable_sections(object);
     let mut places: Vec<(Place, object::SymbolIndex)> =
         table.symbols().filter_map(|symbol| Some((Place::of(&symbol, &executable)?, symbol.index()))).collect();
     places.sort_unstable_by_key(|(place, index)| (place.start, place.size, index.0));
-    for (address, name) in addresses.iter().zip(names.iter_mut()).filter(|(_, name)| name.is_none()) {
+    for (address, symbol) in addresses.iter().zip(symbols.iter_mut()).filter(|(_, symbol)| symbol.is_none()) {
         let Some(last) = places.partition_point(|(place, _)| place.start <= *address).checked_sub(1) else { continue };
         let (place, index) = places[last];
         // The last of those that begin there is the largest: one with a size has ended before.
@@ -110,6 +121,7 @@ fn name_by_labels<'d>(object: &object::File<'d>, addresses: &[u64], names: &mut 
         if place.size > 0 || ends.is_none_or(|end| *address >= end) {
             continue;
         }
-        *name = table.symbol_by_index(index).ok().and_then(|symbol| symbol.name().ok()).filter(|name| is_name(name));
+        let name = table.symbol_by_index(index).ok().and_then(|symbol| symbol.name().ok()).filter(|name| is_name(name));
+        *symbol = name.map(|name| Symbol { name, label_at: Some(place.start) });
     }
 }
