@@ -8,7 +8,7 @@ import { load, looking } from './made.js';
 
 const { readPage } = await load('data.js');
 const { Model } = await load('model.js');
-const { askerRows, hasGroup, onlyAsker } = await load('asked.js');
+const { askerRows, askersByBytes, hasGroup, onlyAsker } = await load('asked.js');
 const { filterRows, sortRows } = await load('rows.js');
 const { tableRecords } = await load('records.js');
 const { firstLook, fromAddress } = await load('address.js');
@@ -37,6 +37,22 @@ test('a row for each who asked for something, the largest first', () => {
   assert.deepEqual(shown({ group: 'allocator', sort: 'own.turned' }), ['mmap||1000/1', 'malloc||12400/4']);
   assert.deepEqual(shown({ group: 'process', sort: 'where.turned' }).map((row) => row.slice(0, 2)), ['77', '40']);
   assert.deepEqual(shown({ group: 'thread', filter: 'make' }), ['worker (4002)|77  sh -c make|55/1']);
+});
+
+test('lists of who asked begin with who asked for the most, and have who asked for nothing', () => {
+  const of = page();
+  const [peak] = of.metrics;
+  assert.deepEqual(askersByBytes(of, 'thread', peak), [{ key: 0, bytes: 13_345 }, { key: 1, bytes: 55 }]);
+  assert.deepEqual(askersByBytes(of, 'process', peak), [{ key: 0, bytes: 13_345 }, { key: 1, bytes: 55 }]);
+  assert.deepEqual(askersByBytes(of, 'allocator', peak), [{ key: 0, bytes: 12_400 }, { key: 1, bytes: 1_000 }]);
+  // The worker alone, then nobody.
+  assert.deepEqual(askersByBytes(of, 'thread', { after: { bytes: [0, 0, 7, 0] }, before: null }), [{ key: 1, bytes: 7 }, { key: 0, bytes: 0 }]);
+  assert.deepEqual(askersByBytes(of, 'thread', { after: { bytes: [0, 0, 0, 0] }, before: null }), [{ key: 0, bytes: 0 }, { key: 1, bytes: 0 }]);
+  // Of two sides the larger one counts; whom nobody knows is in no list.
+  assert.deepEqual(askersByBytes(of, 'thread', { after: { bytes: [3, 2, 4, 0] }, before: { bytes: [0, 0, 9, 0] } }), [{ key: 1, bytes: 9 }, { key: 0, bytes: 5 }]);
+  const unknown = readPage(JSON.stringify({ ...TINY, cells: { ...TINY.cells, thread: [-1, -1, 1, 0] } }));
+  // The last cell had 1 500 before and 1 000 after.
+  assert.deepEqual(askersByBytes(unknown, 'thread', unknown.metrics[0]), [{ key: 0, bytes: 1_500 }, { key: 1, bytes: 55 }]);
 });
 
 test('they are of what is looked at', () => {

@@ -165,8 +165,12 @@ check('lists choose whose allocations', async () => {
   await open();
   const whole = await text('total');
   assert.equal(await page.locator('#filters').isVisible(), true);
-  const names = (await page.locator('#allocator option').allTextContents()).slice(1);
-  assert.ok(names.includes('malloc'), names.join());
+  const listed = (await page.locator('#allocator option').allTextContents()).slice(1).map((option) => option.split('  ·  '));
+  assert.ok(listed.some(([name]) => name === 'malloc'), listed.join());
+  // Who asked for the most is first.
+  const bytes = listed.map(([, amount]) => Number(/^[\d.]+/.exec(amount)[0]) * 1024 ** ['B', 'KiB', 'MiB', 'GiB'].indexOf(amount.split(' ')[1]));
+  assert.deepEqual(bytes, [...bytes].sort((a, b) => b - a));
+  assert.ok(bytes[0] > 0);
   await page.locator('#allocator').selectOption('malloc');
   assert.equal(await address(), '#allocator=malloc');
   assert.match(await text('total-words'), /^live at the peak, only malloc, /);

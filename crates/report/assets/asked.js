@@ -28,16 +28,46 @@ export function hasGroup({ threads, processes, allocators }, group) {
 }
 
 /**
+ * Who asked for what is in a cell.
+ * @param {Page} page
+ * @param {string} group
+ * @returns {(cell: number) => number} −1: not known
+ */
+function askerOf({ cells, threads }, group) {
+  if (group === 'allocator') return (cell) => cells.allocator[cell];
+  return (cell) => (group === 'thread' || cells.thread[cell] < 0 ? cells.thread[cell] : threads.process[cells.thread[cell]]);
+}
+
+/**
+ * All of a group, who asked for the most first; equal ones as the data have them.
+ * @param {Page} page
+ * @param {string} group
+ * @param {{after: {bytes: ArrayLike<number>}, before: {bytes: ArrayLike<number>} | null}} metric  of all cells
+ * @returns {{key: number, bytes: number}[]} with two sides the larger of both
+ */
+export function askersByBytes(page, group, { after, before }) {
+  const length = { thread: page.threads, process: page.processes, allocator: page.allocators }[/** @type {'thread'} */ (group)].length;
+  const [now, then] = [new Float64Array(length), new Float64Array(length)];
+  const keyOf = askerOf(page, group);
+  for (let cell = 0; cell < page.cells.length; cell++) {
+    const key = keyOf(cell);
+    if (key < 0) continue;
+    now[key] += after.bytes[cell];
+    if (before) then[key] += before.bytes[cell];
+  }
+  return Array.from(now, (bytes, key) => ({ key, bytes: Math.max(bytes, then[key]) })).sort((a, b) => b.bytes - a.bytes || a.key - b.key);
+}
+
+/**
  * One row for each thread, process or function that allocates, of those that hold anything; together they are all that is shown.
  * @param {Model} model
  * @returns {Row[]} `frame` is which; what it asked for itself is what it asked for in all
  */
 export function askerRows(model) {
   const { page, look, chosen } = model;
-  const { cells, threads } = page;
+  const { cells } = page;
   const { after, before } = model.shownMetric();
-  const keyOf = (/** @type {number} */ cell) => (look.group === 'allocator' ? cells.allocator[cell]
-    : look.group === 'thread' || cells.thread[cell] < 0 ? cells.thread[cell] : threads.process[cells.thread[cell]]);
+  const keyOf = askerOf(page, look.group);
   /** @type {Map<number, number[]>} */
   const sums = new Map();
   const columns = [after.bytes, after.counts, ...(before ? [before.bytes, before.counts] : [])];
