@@ -149,7 +149,7 @@ test_page() {
     "$target/debug/heaptide" diff --html -f -o "$cache/hostile-diff.html" "$cache/inventory.bin" "$cache/hostile.bin"
     (cd tests/page && PAGES="$cache/hostile.html:$cache/hostile-diff.html" node --test hostile.test.js)
     say "the page by the rules of accessibility"
-    (cd tests/page && PAGES="$cache/inventory.html:$cache/window.html:$cache/leaks.html:$cache/types.html:$cache/diff/diff.html" node --test accessibility.test.js)
+    (cd tests/page && PAGES="$cache/inventory.html:$cache/window.html:$cache/leaks.html:$cache/types.html:$cache/diff/diff.html" node --test accessibility.test.js narrow.browser.test.js)
     say "a page of 100 000 stacks"
     heaptide=$(realpath "$target/debug/heaptide")
     stacks=$(realpath bench/workloads/stacks.py)

@@ -49,6 +49,8 @@ export class SidePanel {
     if (open && this.frame < 0) this.frame = this.app.model.heaviestFrame();
     const within = this.place.contains(document.activeElement);
     this.show();
+    // On a small screen it is below the view.
+    if (open) this.place.scrollIntoView({ block: 'nearest' });
     if (!open && within) part('side-button').focus();
   }
 

@@ -133,6 +133,7 @@ export class TimeBar {
     const rss = element('span', near < 0 ? 'RSS' : `${humanBytes(timeline.rss[near])} RSS`, 'rss');
     const peak = element('span', this.peakWords(), 'at-peak');
     const mark = near < 0 ? -1 : this.markNear();
+    part('timeline-key').classList.toggle('values', near >= 0);
     part('timeline-key').replaceChildren(
       ...(mark < 0 ? [] : [element('span', `Mark “${marks.name[mark]}”`, 'mark')]), live, ...(has ? [rss] : []), ...(peakAt === null ? [] : [peak]),
     );
