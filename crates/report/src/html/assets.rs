@@ -3,8 +3,8 @@
 //! The scripts are plain ES modules, which node's tests import as they are. A file opened from a disk cannot
 //! import a second file, so they are joined into one inline module: each after those it imports, its one-line
 //! `import … from './….js';` lines left out, `export ` dropped at the start of a line, and lines that are all
-//! comment left out (half of the text, in every page). Nothing else is changed, so top-level names must be unique
-//! over all files; a test says so.
+//! comment left out (half of the text, in every page), as is the indentation. Nothing else is changed, so top-level names must be
+//! unique over all files, and no text may go over several lines; a test says so.
 //!
 //! A file that was cut short anywhere behind its first kilobyte says so: within the head, where there is no text, by a first
 //! style of two lines; behind that by the paragraph that the script takes away when all has been read.
@@ -89,7 +89,7 @@ pub(super) const MODULES: &[(&str, &str)] = &[
 /// All modules as one.
 pub(super) fn script() -> String {
     let mut script = String::from(
-        "\n// heaptide's script for this page, without its comments: crates/report/assets in its repository.\n",
+        "\n// heaptide's script for this page, without comments and indentation: crates/report/assets in its repository.\n",
     );
     for (_, module) in MODULES {
         let mut in_comment = false;
@@ -100,7 +100,7 @@ pub(super) fn script() -> String {
             if in_comment {
                 in_comment = !text.ends_with("*/");
             } else if !(text.is_empty() || text.starts_with("//") || line.starts_with("import ")) {
-                script.push_str(line.strip_prefix("export ").unwrap_or(line));
+                script.push_str(text.strip_prefix("export ").unwrap_or(text));
                 script.push('\n');
             }
         }
