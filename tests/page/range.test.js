@@ -91,11 +91,26 @@ test('instants are told from their neighbours', () => {
 
 test('the words of the axis stand apart and differ', () => {
   const scale = { from: 7200, to: 7200.004, top: 1, left: 0, right: 900, y0: 1, y1: 0 };
-  const ticks = timeline.tickWords(scale, (text) => 6 * text.length);
+  const ticks = timeline.tickWords(scale, 0, (text) => 6 * text.length);
   assert.deepEqual(ticks.map(({ text }) => text), ['2 h 00 min 00.000 s', '2 h 00 min 00.001 s', '2 h 00 min 00.002 s', '2 h 00 min 00.003 s', '2 h 00 min 00.004 s']);
-  const wide = timeline.tickWords(scale, (text) => 12 * text.length);
+  const wide = timeline.tickWords(scale, 0, (text) => 12 * text.length);
   assert.deepEqual(wide.map(({ seconds }) => seconds), [7200, 7200.002, 7200.004]);
-  assert.equal(timeline.tickWords({ ...scale, right: 90 }, () => 1e9).length, 1);
+  assert.equal(timeline.tickWords({ ...scale, right: 90 }, 0, () => 1e9).length, 1);
+});
+
+test('the axis can have the time of day', () => {
+  const started = new Date(2026, 10, 22, 14, 3, 7, 250).getTime() / 1000;
+  /** @param {number} from @param {number} to */
+  const axis = (from, to) => timeline.tickWords({ from, to, top: 1, left: 0, right: 500, y0: 1, y1: 0 }, started, (text) => 6 * text.length);
+  // Round are the times of day, not those since the start.
+  const minutes = axis(0, 600);
+  assert.deepEqual(minutes.map(({ text }) => text), ['14:05', '14:10']);
+  assert.deepEqual(minutes.map(({ seconds }) => Math.round(seconds * 1000) / 1000), [112.75, 412.75]);
+  assert.deepEqual(axis(0, 100).map(({ text }) => text), ['14:03:30', '14:04:00', '14:04:30']);
+  assert.deepEqual(axis(0.5, 2.5).map(({ text }) => text), ['14:03:08.0', '14:03:08.5', '14:03:09.0', '14:03:09.5']);
+  // Behind midnight.
+  assert.deepEqual(axis(0, 86_400).map(({ text }) => text), ['00:00', '12:00']);
+  assert.deepEqual([words.clockTime(started, 0.5), words.clockTime(started, 0.004, 0.001), words.clockTime(0, 5)], ['14:03:08', '14:03:07.254', '']);
 });
 
 test('sizes are written as the Rust half of the page writes them', () => {

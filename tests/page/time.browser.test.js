@@ -246,6 +246,27 @@ check('the plot is saved as a picture of its own, with what is chosen', async ()
   assert.deepEqual(lines.slice(0, 2), ['Live bytes', 'RSS']);
 });
 
+check('the time of day stands below the plot if one likes', async () => {
+  await open('#axis=clock');
+  await page.locator('#options > summary').click();
+  const option = page.getByLabel('Time of day below the plot');
+  assert.equal(await option.isChecked(), true);
+  const words = async () => {
+    await page.locator('#download > summary').click();
+    const waiting = page.waitForEvent('download');
+    await page.locator('#save-time-svg').click();
+    const svg = readFileSync(await (await waiting).path(), 'utf8');
+    return [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
+  };
+  const times = (await words()).filter((text) => /^\d\d:\d\d(:\d\d(\.\d+)?)?$/.test(text));
+  assert.ok(times.length > 1, times.join(' '));
+  await page.locator('#options > summary').click();
+  await option.uncheck();
+  assert.equal(new URL(page.url()).hash, '');
+  const since = await words();
+  assert.ok(since.includes('1 s') && !since.some((text) => /^\d\d:\d\d/.test(text)), since.join(' '));
+});
+
 check('growth gives the colours, and a function its size over time', async () => {
   await open('#colours=growth');
   assert.match(await text('legend'), /gone.*new/);

@@ -7,11 +7,11 @@ import { GROUPS, SORTS } from './rows.js';
  * @typedef {{metric: string, unit: 'bytes' | 'blocks', view: string, byLine: boolean, interpreter: boolean,
  *   imports: boolean, onlyProject: boolean, mergeRecursion: boolean, least: number, colours: string, from: string, to: string,
  *   process: number, thread: number, allocator: string, search: string, zoom: number[], group: string, sort: string, filter: string,
- *   bySource: boolean, flames: boolean, widths: string, onlyGrew: boolean, list: string, plot: string}} Look  `list`: what is chosen above a list, see choices.js.
+ *   bySource: boolean, clock: boolean, flames: boolean, widths: string, onlyGrew: boolean, list: string, plot: string}} Look  `list`: what is chosen above a list, see choices.js.
  *   `view`: "calls", "inverted", "table" and what else there is. `imports`, `interpreter`: whether frames of the import system, other frames of the interpreter are
  *   shown. `least`: smallest frame shown by itself, in percent of all. `colours`: one of COLOURS. `from`, `to`: instants by name (see course.js); the same: an instant; "":
  *   the whole run. `process`, `thread`: indices, −1: all. `allocator`: name, "": all. `zoom`: frames from below the root. `group`, `sort`, `filter`: of the table, see rows.js.
- *   `plot`: what the plot over time shows, see range.js; "": all. `bySource`: whether source lines stand in the rectangles. `flames`: whether the root is at the bottom.
+ *   `plot`: what the plot over time shows, see range.js; "": all. `bySource`: whether source lines stand in the rectangles. `clock`: whether the time of day stands below the plot. `flames`: whether the root is at the bottom.
  */
 
 /** What can give a frame of a difference its width: the larger side, how much it changed, or a side. */
@@ -32,7 +32,7 @@ export function firstLook(metric, inverted = false, colours = 'kind') {
   return {
     metric, unit: 'bytes', view, byLine: true, interpreter: false, imports: false, onlyProject: false, mergeRecursion: false,
     least: 0, colours, from: '', to: '', process: -1, thread: -1, allocator: '', search: '', zoom: [],
-    group: 'function', sort: 'own', filter: '', bySource: false, flames: false, widths: 'larger', onlyGrew: false, list: '', plot: '',
+    group: 'function', sort: 'own', filter: '', bySource: false, clock: false, flames: false, widths: 'larger', onlyGrew: false, list: '', plot: '',
   };
 }
 
@@ -61,6 +61,7 @@ export function toAddress(look, first) {
   if (look.thread >= 0) parts.push(`thread=${look.thread}`);
   if (look.allocator) parts.push(`allocator=${encodeURIComponent(look.allocator)}`);
   if (look.bySource) parts.push('labels=source');
+  if (look.clock) parts.push('axis=clock');
   if (look.flames) parts.push('root=bottom');
   if (look.group !== first.group) parts.push(`by=${look.group}`);
   if (look.sort !== first.sort) parts.push(`sort=${look.sort}`);
@@ -109,6 +110,7 @@ export function fromAddress(address, first, metrics, views) {
     else if (name === 'thread' && /^\d+$/.test(value)) look.thread = Number(value);
     else if (name === 'allocator') look.allocator = value;
     else if (name === 'labels') look.bySource = value === 'source';
+    else if (name === 'axis') look.clock = value === 'clock';
     else if (name === 'root') look.flames = value === 'bottom';
     else if (name === 'by' && GROUPS.some((group) => group === value)) look.group = value;
     else if (name === 'sort' && SORTS.includes(value.replace(/\.turned$/, ''))) look.sort = value;

@@ -90,6 +90,7 @@ export class Application {
     showFacts(part('facts'), started ? [...page.facts.slice(0, 1), ['started', started], ...page.facts.slice(1)] : page.facts);
     part('temporary-words').textContent = temporaryPhrase(page.temporaryWithin);
     part('diff-words').hidden = !this.model.difference;
+    part('clock-label').hidden = !(this.model.page.startedUnix > 0 && this.model.page.timeline.seconds.length > 0);
     part('interpreter-label').hidden = !this.model.hasInterpreter;
     part('imports-label').hidden = !this.model.hasImports;
     part('only-project-label').hidden = !this.model.hasProject;

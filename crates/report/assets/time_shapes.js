@@ -17,6 +17,7 @@ import { bytesBeside } from './words.js';
  * @property {import('./range.js').Range} range  what is shown of it
  * @property {{from: number, to: number} | null} span  seconds: the part of the run that the page is of, null: all
  * @property {Iterable<number>} steps  nanoseconds: where a window can begin or end, to be seen as ticks; none where they would be too many
+ * @property {number} started  seconds since 1970, for an axis with the time of day; 0: one with the time since the start
  * @property {number | null} peakAt  seconds
  * @property {{seconds: number[], name: string[]}} marks
  * @property {number[]} censuses  seconds
@@ -59,7 +60,7 @@ export function timeShapes(picture, width, height, css, measure) {
   const { y0, y1 } = scale;
   const { xOf, inSight } = placesOf(picture, scale);
   const upright = (/** @type {number} */ x, /** @type {number} */ from, /** @type {number} */ to) => [{ x, y: from }, { x, y: to }];
-  const shapes = axisShapes(scale, css, measure);
+  const shapes = axisShapes(scale, picture.started, css, measure);
   const [live, rss] = [timeline.live, timeline.rss].map((values) => clipped(timelineShape(timeline, values, scale), scale));
   if (live.length > 0) {
     const ends = [{ x: live[live.length - 1].x, y: y0 }, { x: live[0].x, y: y0 }];
@@ -206,11 +207,12 @@ function lower(shape, by) {
 
 /**
  * @param {Scale} scale
+ * @param {number} started  as in TimePicture
  * @param {Css} css
  * @param {Measure} measure
  * @returns {Shape[]}
  */
-function axisShapes(scale, css, measure) {
+function axisShapes(scale, started, css, measure) {
   const { left, right, y0, y1 } = scale;
   /** @type {Shape[]} */
   const shapes = [];
@@ -219,7 +221,7 @@ function axisShapes(scale, css, measure) {
     shapes.push({ line: [{ x: left, y }, { x: right, y }], stroke: css('--line') });
     shapes.push({ text: { x: left - 8, y: y + 4, words: part === 0 ? '0' : bytesBeside(scale.top * part, scale.top), anchor: 'end' }, fill: css('--soft') });
   }
-  for (const { seconds, text } of tickWords(scale, measure)) {
+  for (const { seconds, text } of tickWords(scale, started, measure)) {
     const x = left + ((right - left) * (seconds - scale.from)) / (scale.to - scale.from);
     const half = measure(text) / 2;
     const anchor = x < left + half ? 'start' : x > right - half ? 'end' : 'middle';

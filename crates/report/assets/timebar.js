@@ -106,9 +106,9 @@ export class TimeBar {
 
   /** @returns {import('./time_shapes.js').TimePicture} */
   picture() {
-    const { span, peakAt, marks, censuses } = this.app.model.page;
+    const { look, page: { span, peakAt, marks, censuses, startedUnix } } = this.app.model;
     const { timeline, zoom, chosen } = this;
-    return { timeline, range: zoom.range, span, steps: zoom.steps(), peakAt, marks, censuses, chosen, highest: this.highest() };
+    return { timeline, started: look.clock ? startedUnix : 0, range: zoom.range, span, steps: zoom.steps(), peakAt, marks, censuses, chosen, highest: this.highest() };
   }
 
   draw() {

@@ -2,7 +2,7 @@
 // The geometry of the plot of live bytes and RSS over time. Pure; what is drawn by it is time_shapes.js's.
 
 import { wholeRange } from './range.js';
-import { instantWords } from './words.js';
+import { clockTime, instantWords } from './words.js';
 
 /**
  * @typedef {import('./data.js').Timeline} Timeline
@@ -71,8 +71,8 @@ export function roundTop(bytes) {
 export function timelineTicks(from, to, most) {
   const least = (to - from) / Math.max(1, most);
   const ten = 10 ** Math.floor(Math.log10(least));
-  const clock = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400];
-  const steps = least > 30 ? clock : [1, 2, 5, 10].map((step) => step * ten);
+  const clock = [30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400];
+  const steps = least > 20 ? clock : [1, 2, 5, 10].map((step) => step * ten);
   const step = steps.find((s) => s >= least) ?? Math.ceil(least / 86_400) * 86_400;
   const ticks = [];
   // Multiplied, not added up: 0.1 + 0.1 + 0.1 is not 0.3.
@@ -83,15 +83,17 @@ export function timelineTicks(from, to, most) {
 /**
  * Round instants of a scale with the words below them: as many as fit, each told from its neighbours.
  * @param {Scale} scale
+ * @param {number} started  seconds since 1970: the words are times of day, and round are they; 0: times since the start
  * @param {(text: string) => number} widthOf
  * @returns {{seconds: number, text: string}[]}
  */
-export function tickWords(scale, widthOf) {
+export function tickWords(scale, started, widthOf) {
   const { from, to, left, right } = scale;
+  const midnight = started > 0 ? started - new Date(started * 1000).setHours(0, 0, 0, 0) / 1000 : 0;
   for (let most = (right - left) / 110; ; most /= 1.5) {
-    const ticks = timelineTicks(from, to, most);
+    const ticks = timelineTicks(from + midnight, to + midnight, most).map((seconds) => seconds - midnight);
     const step = ticks.length > 1 ? ticks[1] - ticks[0] : to - from;
-    const words = ticks.map((seconds) => ({ seconds, text: instantWords(seconds, step) }));
+    const words = ticks.map((seconds) => ({ seconds, text: started > 0 ? clockTime(started, seconds, step) : instantWords(seconds, step) }));
     const widest = words.reduce((width, { text }) => Math.max(width, widthOf(text)), 0);
     if (words.length < 3 || (step * (right - left)) / (to - from) > widest + 16) return words;
   }

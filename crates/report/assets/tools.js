@@ -12,7 +12,7 @@ import { metricHint } from './words.js';
 /** The options that are on or off: part of the page, part of the look. */
 const OPTIONS = /** @type {const} */ ([
   ['by-line', 'byLine'], ['imports', 'imports'], ['interpreter', 'interpreter'], ['only-project', 'onlyProject'], ['merge-recursion', 'mergeRecursion'],
-  ['by-source', 'bySource'], ['flames', 'flames'],
+  ['by-source', 'bySource'], ['flames', 'flames'], ['clock', 'clock'],
   ['only-grew', 'onlyGrew'],
 ]);
 

@@ -175,16 +175,21 @@ export function instantWords(seconds, step) {
 }
 
 /**
- * Time of day of an instant, where the reader is: "14:03:07"; "" if it is not known.
+ * Time of day of an instant, where the reader is: "14:03:07", or "14:03", "14:03:07.25" as is needed to tell it from others so far
+ * away; "" if it is not known.
  * @param {number} started  seconds since 1970, 0: not known
  * @param {number} seconds  since then
+ * @param {number} [step]  seconds
  * @returns {string}
  */
-export function clockTime(started, seconds) {
+export function clockTime(started, seconds, step = 1) {
   if (!(started > 0)) return '';
   const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
-  const date = new Date((started + seconds) * 1000);
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  const digits = Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+  const rounded = Number((started + seconds).toFixed(digits));
+  const date = new Date(Math.floor(rounded) * 1000);
+  const hour = `${two(date.getHours())}:${two(date.getMinutes())}`;
+  return step >= 60 ? hour : `${hour}:${two(date.getSeconds())}${(rounded % 1).toFixed(digits).slice(1)}`;
 }
 
 /**
