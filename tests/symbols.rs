@@ -3,6 +3,8 @@
 
 use crate::support::Scratch;
 use crate::traced::{announce, fixture};
+use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -142,7 +144,7 @@ fn placed(stack: &str) -> bool {
 /// Without symbols what is known of `outer` is where it begins, so that its two blocks are one stack.
 fn nameless(folded: &str) -> bool {
     let stack = stack_in(folded, 23456 + 34567, "func@0x");
-    stack.rsplit(';').next().is_some_and(|innermost| innermost.starts_with("func@0x") && innermost.ends_with(" in app"))
+    stack.rsplit(';').next().is_some_and(|innermost| innermost.starts_with("func@0x") && innermost.ends_with(" (app)"))
 }
 
 fn folded(scratch: &Scratch) -> String {
@@ -174,7 +176,7 @@ fn stripped_library(options: &str) -> (Scratch, impl Fn(&str) -> String) {
     let start_of = move |function: &str| {
         let line = symbols.lines().find(|line| line.ends_with(&format!(" t {function}"))).expect("a local function");
         let address = u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap();
-        format!("func@{address:#x} in libstarts.so")
+        format!("func@{address:#x}")
     };
     (scratch, start_of)
 }
@@ -193,17 +195,21 @@ fn functions_of_a_stripped_library_are_known_by_where_they_begin() {
         assert_eq!(rows.collect::<Vec<_>>(), expected, "by {by}");
     }
     let enter = "enter (libstarts.so)";
-    assert_eq!(stack_of(&scratch, 3006, enter), format!("{enter};{first}"));
-    assert_eq!(stack_of(&scratch, 4003, enter), format!("{enter};{second}"));
+    assert_eq!(stack_of(&scratch, 3006, enter), format!("{enter};{first} (libstarts.so)"));
+    assert_eq!(stack_of(&scratch, 4003, enter), format!("{enter};{second} (libstarts.so)"));
     // An export of functions has these and no others.
     let json = scratch.heaptide("export --format speedscope -o - run.bin").succeeds().json();
     let frames = json["shared"]["frames"].as_array().unwrap().iter();
-    let mut names: Vec<_> =
-        frames.filter_map(|frame| frame["name"].as_str()).filter(|n| n.contains("starts")).collect();
-    names.sort_unstable();
-    let mut both = [&*first, &*second];
-    both.sort_unstable();
-    assert_eq!(names, both);
+    let library = frames.filter(|frame| frame["file"].as_str().is_some_and(|file| file.ends_with("/libstarts.so")));
+    let names: BTreeSet<&str> = library.map(|frame| frame["name"].as_str().unwrap()).collect();
+    assert_eq!(names, BTreeSet::from(["enter", &first, &second]));
+    // pprof goes by the name alone.
+    scratch.heaptide("export --format pprof -o run.pb.gz run.bin").exits(0);
+    let mut profile = Vec::new();
+    let packed = std::fs::File::open(scratch.path("run.pb.gz")).unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut profile).unwrap();
+    let profile = String::from_utf8_lossy(&profile);
+    assert!(profile.contains(&format!("{first} in libstarts.so")), "{profile}");
     // The exact places are in the capture.
     let parsed = scratch.heaptide("parse run.bin").succeeds().stdout();
     let id_of = |fits: &dyn Fn(&str) -> bool| {
@@ -250,14 +256,14 @@ fn a_label_names_its_own_function_alone() {
     recorded(&scratch);
     assert_eq!(stack_of(&scratch, 23456, "main"), "main (app);label (app)");
     let start = u64::from_str_radix(text[local].split(' ').next().unwrap(), 16).unwrap();
-    assert_eq!(stack_of(&scratch, 34567, "main"), format!("main (app);func@{start:#x} in app"));
+    assert_eq!(stack_of(&scratch, 34567, "main"), format!("main (app);func@{start:#x} (app)"));
 }
 
 /// A damaged table costs names, and nothing else.
 #[test]
 fn a_damaged_table_for_unwinding_costs_names_alone() {
     let (scratch, start_of) = stripped_library("-Wl,--build-id=0xabcdef0123456789");
-    let known = [start_of("first"), start_of("second")];
+    let known = ["first", "second"].map(|function| format!("{} (libstarts.so)", start_of(function)));
     let object = std::fs::read(scratch.path("libstarts.so")).unwrap();
     let sections = scratch.run(Command::new("readelf").args(["-SW", "libstarts.so"])).exits(0).stdout();
     // Behind the name: type, address, offset, size.
@@ -282,6 +288,7 @@ fn a_damaged_table_for_unwinding_costs_names_alone() {
 fn where_functions_begin_is_kept_where_names_are() {
     let (scratch, start_of) = stripped_library("-g");
     let (first, second) = (start_of("first"), start_of("second"));
+    let [first, second] = [first, second].map(|start| format!(";{start} (libstarts.so)"));
     let by_start = |folded: &str| {
         stack_in(folded, 3006, "enter").ends_with(&first) && stack_in(folded, 4003, "enter").ends_with(&second)
     };
@@ -302,7 +309,7 @@ fn where_functions_begin_is_kept_where_names_are() {
     assert!(by_start(&folded(&scratch)));
     scratch.heaptide("strip --names anonymize --paths keep -o less.bin run.bin").exits(0);
     let less = scratch.heaptide("flamegraph --format folded less.bin").exits(0).stdout();
-    assert!(less.contains(&format!(";{first} 3006\n")) && !less.contains("enter"), "{less}");
+    assert!(less.contains(&format!("{first} 3006\n")) && !less.contains("enter"), "{less}");
     // Names are better, from where they are; then they stay.
     sh(&scratch, "objcopy --only-keep-debug whole.so libstarts.debug");
     sh(&scratch, "cp stripped.so libstarts.so");

@@ -60,7 +60,9 @@ def main():
     theirs = [chunk.splitlines()[1:] for chunk in re.split(r"^(?=0x)", theirs, flags=re.M)[1:]]
     same_names = same_places = nameless = shown = 0
     for (address, _), mine, other in zip(places, ours, theirs):
-        mine = [call.rpartition("@")[::2] for call in mine.split("\t") if call]
+        # Where a function begins is no name.
+        calls = [call for call in mine.split("\t") if call and not call.startswith("func@0x")]
+        mine = [call.rpartition("@")[::2] for call in calls]
         other = [(other[at], other[at + 1]) for at in range(0, len(other), 2)]
         names = [bare(name) for name, _ in mine], [bare(name) for name, _ in other if name != "??"]
         lines = [place(text) for _, text in mine], [place(text) for name, text in other if name != "??"]

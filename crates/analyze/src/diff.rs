@@ -265,7 +265,13 @@ impl Merged {
                 let next = merged.frames.len() as u32;
                 let place = *known.entry(key).or_insert(next);
                 if place == next {
-                    merged.frames.push(Frame { function: key.0.clone(), file: key.1.clone(), ..frame.clone() });
+                    // Functions that are known by their start, and are not of one build, have become places.
+                    let known_by = match &frame.known_by {
+                        KnownBy::Start { .. } if key.0 != frame.function => KnownBy::Place,
+                        known_by => known_by.clone(),
+                    };
+                    let (function, file) = (key.0.clone(), key.1.clone());
+                    merged.frames.push(Frame { function, file, known_by, ..frame.clone() });
                     from.push(side);
                 } else if from[place as usize] == side && merged.frames[place as usize].line != frame.line {
                     // Several lines of the function are one frame here.

@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// A place in the code by name. Two instructions of one line are one frame.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Frame {
-    /// Function, demangled; for a native one without symbol where it begins in which object, or if that is not known the
-    /// object and the offset in its file; for one nowhere its address.
+    /// Function, demangled; for a native one without symbol where it begins in its object, or if that is not known the object
+    /// and the offset in its file; for one nowhere its address.
     pub function: Arc<str>,
     /// Source file, of a native function without one its object; empty if not known.
     pub file: Arc<str>,
@@ -329,14 +329,11 @@ impl Resolver<'_> {
 fn named(call: Call, object: &Arc<str>, build_id: &Arc<[u8]>, sources: &mut NativeSources) -> Frame {
     let source = sources.line(&call.file, call.line);
     let file = if call.file.is_empty() { object.clone() } else { call.file };
-    let (function, known_by) = match symbols::is_start(&call.function) {
-        // Functions of several objects begin alike, and some reports show this alone.
-        true => {
-            let function = format!("{} in {}", call.function, base_name(object)).into();
-            (function, KnownBy::Start { build_id: build_id.clone() })
-        }
-        false => (call.function, KnownBy::Name),
+    let known_by = match symbols::is_start(&call.function) {
+        true => KnownBy::Start { build_id: build_id.clone() },
+        false => KnownBy::Name,
     };
+    let function = call.function;
     let (object, kind) = (object.clone(), FrameKind::Native);
     Frame { function, file, object, line: call.line, first_line: 0, kind, known_by, source }
 }

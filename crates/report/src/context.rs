@@ -177,7 +177,7 @@ pub fn frame_and_source(place: &Frame, style: Style) -> String {
 
 /// Where a frame is: `file:line`, of native code also the object; empty if the function's name says it already.
 pub fn place(frame: &Frame) -> String {
-    if frame.known_by != KnownBy::Name && frame.line == 0 {
+    if frame.known_by == KnownBy::Place {
         return String::new();
     }
     let file = short_file(frame.kind, &frame.file);

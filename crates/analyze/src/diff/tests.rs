@@ -40,7 +40,7 @@ fn places_of_an_object_are_one() {
 
 /// A function of an object without symbols, in this build.
 fn start(address: u64, file: &str, build_id: &[u8]) -> Frame {
-    let name = format!("func@{address:#x} in {}", base_name(file));
+    let name = format!("func@{address:#x}");
     Frame { known_by: KnownBy::Start { build_id: build_id.into() }, ..native(&name, file) }
 }
 
@@ -55,10 +55,12 @@ fn functions_without_name_are_those_of_one_build() {
     };
     let before = side("/lib", &[1, 2], 100, 30);
     let of = |after: &Profile| growth(&Diff::of(&before, after));
-    let [one, other] = ["func@0x10 in libx.so.1", "func@0x90 in libx.so.1"].map(str::to_owned);
+    let [one, other] = ["func@0x10", "func@0x90"].map(str::to_owned);
     // Another path makes no difference.
     assert_eq!(of(&side("/usr/lib", &[1, 2], 300, 40)), [(one.clone(), 100, 300), (other.clone(), 30, 40)]);
     assert_eq!(of(&side("/lib", &[1, 3], 300, 40)), [("libx.so.1".into(), 135, 345)]);
+    let known = Diff::of(&before, &side("/lib", &[1, 3], 300, 40)).frames;
+    assert!(known.iter().all(|frame| frame.known_by == KnownBy::Place), "{known:?}");
     assert_eq!(of(&side("/lib", &[1, 3], 90, 40)), []);
     // One side does not know, or has several builds.
     assert_eq!(of(&side("/lib", &[], 300, 40)), [("libx.so.1".into(), 135, 345)]);
@@ -73,7 +75,7 @@ fn functions_without_name_are_those_of_one_build() {
     assert_eq!(of(&profile(&[(&[&main], 7)])), all);
     // By line as well.
     let diff = Diff::in_detail(&before, &side("/lib", &[1, 2], 300, 30), Detail::Line);
-    assert_eq!(rows(&diff, By::Line), [("func@0x10 in libx.so.1".into(), 0, [100, 300], [100, 300])]);
+    assert_eq!(rows(&diff, By::Line), [("func@0x10".into(), 0, [100, 300], [100, 300])]);
 }
 
 /// A frame of a function that begins in `first`, with what stands in its line.

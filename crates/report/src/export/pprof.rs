@@ -8,7 +8,7 @@
 //! | `default_sample_type` | the bytes of the metric that was asked for |
 //! | sample | a stack, innermost frame first; what has no frame is in a function `[no stack]` |
 //! | location | a frame, by name: function, file, line, object. Addresses are not kept. Functions that were inlined are locations of their own, as a profile has them |
-//! | function | name, file and first line; `system_name` is the same name, mangled ones are not kept |
+//! | function | name (of one that has none where it begins in which object), file and first line; `system_name` is the same, mangled names are not kept |
 //! | mapping | the command first, which readers take for the name of the program; then each object of native code, all said to have names already, so that nobody looks for them. Python frames have none |
 //! | `time_nanos`, `duration_nanos` | when the run began, how long it took |
 //! | `comment` | command, which *inuse* it is, totals, warnings |
@@ -17,11 +17,11 @@
 
 use super::protobuf::Message;
 use super::{Export, NO_STACK, function};
-use crate::context::headline;
+use crate::context::{headline, short_file};
 use crate::units::visible;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use heaptide_analyze::frames::Frame;
+use heaptide_analyze::frames::{Frame, KnownBy};
 use heaptide_analyze::instants::Span;
 use heaptide_analyze::profile::Metric;
 use std::collections::HashMap;
@@ -171,7 +171,12 @@ fn write_mapping(id: u64, object: &str, texts: &mut Texts, message: &mut Message
 }
 
 fn write_function(id: u64, frame: &Frame, texts: &mut Texts, message: &mut Message) {
-    let name = texts.number(&function(frame));
+    let name = match frame.known_by {
+        // pprof puts together what has one name, and functions of several objects begin alike.
+        KnownBy::Start { .. } => format!("{} in {}", function(frame), short_file(frame.kind, &frame.object)),
+        _ => function(frame),
+    };
+    let name = texts.number(&name);
     let mut function = Message::default();
     function.number(1, id);
     function.number(2, name);
