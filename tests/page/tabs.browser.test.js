@@ -41,6 +41,19 @@ const row = (of) => page.locator(`#${of} tbody tr:not(.opened)`).first().innerTe
 
 // ---- leaks --------------------------------------------------------------------------------------------------
 
+check('leaks', 'of a path that has no room the end is seen, of a name the beginning', async () => {
+  await page.setViewportSize({ width: 900, height: 700 });
+  await open('leaks');
+  // As far into directories as real programs are.
+  const seen = await page.locator('#leaks td.named').first().evaluate((cell) => {
+    const [name, path] = [cell.querySelector('.opener'), cell.querySelector('bdi')];
+    path.textContent = `/home/somebody/${'deep/'.repeat(40)}leak_dict.py:11`;
+    const [at, room, words] = [path.getBoundingClientRect(), path.parentElement.getBoundingClientRect(), name.getBoundingClientRect()];
+    return { ends: room.right - at.right, cut: room.left - at.left, beside: room.left - words.right, whole: name.scrollWidth <= name.clientWidth, inside: cell.getBoundingClientRect().right - room.right };
+  });
+  assert.ok(Math.abs(seen.ends) < 1 && seen.cut > 100 && seen.beside > 0 && seen.whole && seen.inside >= 0, JSON.stringify(seen));
+});
+
 check('leaks', 'the page opens with the leaks, the one that grows first', async () => {
   await open('leaks');
   assert.deepEqual([await view(), await address()], ['leaks', '']);

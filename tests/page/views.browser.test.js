@@ -263,6 +263,15 @@ check('of many rows only those in sight are in the document, and all can be reac
   }
 });
 
+check('the foot says what can be done in a view, until something is selected', async () => {
+  for (const [view, words] of [['calls', /^Click a frame to zoom in, .*; \? shows the keys\.$/], ['tree', /^The arrows .* open and close a row; /], ['table', /^A title sorts the rows; /]]) {
+    await open(`#view=${view}`);
+    assert.match(await text('details'), words);
+  }
+  await page.locator('#table tbody td.name').first().click();
+  assert.match(await text('details'), /Itself: [\d.]+ [KMG]?i?B in /);
+});
+
 // ---- files --------------------------------------------------------------------------------------------------
 
 const saved = async (id) => {

@@ -17,6 +17,7 @@ export class GraphView {
   constructor(app) {
     this.app = app;
     this.place = part('graph');
+    this.idle = 'Click a frame to zoom in, point at it for its numbers';
     this.canvas = part('graph-canvas');
     this.tooltip = part('tooltip');
     /** @type {import('./layout.js').Row[]} */

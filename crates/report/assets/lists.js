@@ -97,7 +97,12 @@ function listRow(options, row) {
     if (i < columns.length - 1) td.append(column.cell(row));
     else {
       td.className = 'named';
-      td.append(button, ' ', element('span', place, 'place'));
+      // The end of a path says more than its beginning: see `.named` in the style.
+      const line = element('div');
+      const where = element('span', undefined, 'place');
+      where.append(element('bdi', place));
+      line.append(button, ' ', where);
+      td.append(line);
       td.title = place;
     }
     tr.append(td);

@@ -41,6 +41,7 @@ import { dayAndTime, temporaryPhrase } from './words.js';
  * @property {() => {number: string, words: string}} [headline]  what stands at the top, if not the model's total
  * @property {() => string} [searchResult]  what the search found, if it does not search the graph
  * @property {string} [hint]  what stands at the foot, if no frames are selected here
+ * @property {string} [idle]  what stands there until one is selected
  */
 
 /** A page that cannot be shown says why, instead of staying empty. @param {unknown} error */
@@ -261,8 +262,8 @@ export class Application {
 
   showDetails() {
     const id = this.selected >= 0 ? this.selected : this.model.zoomed;
-    part('details').textContent =
-      this.view.hint ? this.view.hint : id > 0 ? sentence(this.model, id) : 'Click a frame to zoom in, point at it for its numbers; ? shows the keys.';
+    const { hint, idle } = this.view;
+    part('details').textContent = hint || (id > 0 ? sentence(this.model, id) : `${idle}; ? shows the keys.`);
   }
 
   /** @param {boolean} [dark]  without it: as chosen before, else as the system has it */

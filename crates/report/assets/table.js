@@ -21,6 +21,7 @@ export class TableView {
   constructor(app) {
     this.app = app;
     this.place = part('table');
+    this.idle = 'A title sorts the rows; a double click or Enter leads on from one';
     this.grid = new Grid(part('table-rows'), 'table-row', {
       label: 'What each function asked for. Enter shows it in the graph.',
       role: 'grid',

@@ -20,6 +20,7 @@ export class TreeView {
   constructor(app) {
     this.app = app;
     this.place = part('tree');
+    this.idle = 'The arrows ▸ ▾ open and close a row; a double click or Enter shows it in the graph';
     this.grid = new Grid(part('tree'), 'tree-row', {
       label: 'Call tree. Right opens a row, left closes it, Enter shows it in the graph.',
       role: 'treegrid',
