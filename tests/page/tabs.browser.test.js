@@ -7,11 +7,13 @@
 // --html` writes of fixtures/programs/changes.py, run with "before" and with "after"; CHROMIUM is the browser (/usr/bin/chromium). What is not there is skipped, and said.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import test from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { noBrowser, usePages } from './browser.js';
+import { dataOf, withData } from './encoding.js';
 
 const files = { leaks: process.env.LEAKS, types: process.env.TYPES, types_window: process.env.TYPES_WINDOW, diff: process.env.DIFF };
 let page;
@@ -195,6 +197,19 @@ check('leaks', 'keys and addresses lead to the leaks and away', async () => {
   await page.keyboard.press('y');
   assert.equal(await view(), 'calls');
   assert.equal(await page.locator('#view-choice button[data-value="types"]').count(), 0);
+});
+
+check('leaks', 'a site that had nothing throughout any part has a scale of what it had at once', async () => {
+  const html = readFileSync(resolve(files.leaks), 'utf8');
+  const data = JSON.parse(dataOf(html));
+  data.leaks.sites.curve = data.leaks.sites.curve.map(() => ({ at: [], bytes: [] }));
+  data.leaks.sites.highest = data.leaks.sites.highest.map(() => 1000);
+  const other = join(mkdtempSync(join(tmpdir(), 'heaptide-page-')), 'level.html');
+  writeFileSync(other, withData(html, JSON.stringify(data)));
+  await page.goto(pathToFileURL(other).href);
+  await page.waitForFunction(() => !document.getElementById('page').hidden);
+  await openers('leaks').first().click();
+  assert.deepEqual((await page.locator('#leaks .plot text').allTextContents()).slice(0, 3), ['0', '500 B', '1000 B']);
 });
 
 // ---- types --------------------------------------------------------------------------------------------------

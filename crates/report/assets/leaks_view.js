@@ -262,7 +262,8 @@ export class LeaksView {
   plot(site, judged) {
     const dense = this.dense(site);
     const highest = dense.reduce((a, b) => Math.max(a, b), 0);
-    const top = roundTop(Math.max(1, highest));
+    // What lived only within parts is none of the least: a scale all the same, not one to a single byte.
+    const top = roundTop(Math.max(1, highest || site.highest));
     const length = judged.parts * judged.step;
     const across = timelineTicks(judged.from, judged.from + length, 6).map((at) => ({ at: (at - judged.from) / length, text: duration(at) }));
     const up = [0, 0.5, 1].map((at) => ({ at, text: at === 0 ? '0' : humanBytes(at * top) }));

@@ -82,7 +82,7 @@ export class Application {
 
   start() {
     const { page } = this.model;
-    part('title').textContent = page.title;
+    part('title').textContent = part('title').title = page.title;
     document.title = page.title;
     const warnings = part('warnings');
     warnings.replaceChildren(...page.warnings.map((warning) => element('li', warning)));
