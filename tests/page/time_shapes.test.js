@@ -78,9 +78,14 @@ test('a picture of its own has a title, a key, and the names of the marks as far
   const all = timePictureShapes(picture({ marks }), words, 682, 176, css, measure);
   assert.deepEqual(all[0], { box: { x: 0, y: 0, width: 682, height: 176, corner: 0 }, fill: '--panel' });
   const texts = all.filter(({ text }) => text).map(({ text }) => text.words);
-  for (const wanted of ['heaptide: job.py: memory over time', 'From 1 s to 2 s', 'Live bytes', 'Peak at 1 s', 'loaded', 'the last of the marks', 'a long nam…']) {
+  for (const wanted of ['heaptide: job.py: memory over time', 'From 1 s to 2 s', 'Live bytes', 'Peak at 1 s', 'loaded', 'the last of the marks', 'a long name between two']) {
     assert.ok(texts.includes(wanted), `${wanted}: ${texts}`);
   }
+  // At the end of the plot there is room before the line alone.
+  const last = timePictureShapes(picture({ marks: { seconds: [1.99, 0.1], name: ['done', 'b'] } }), words, 682, 176, css, measure).filter(({ text }) => ['done', 'b'].includes(text?.words));
+  assert.deepEqual(last.map(({ text }) => [text.words, text.anchor, text.x]), [['b', 'start', 102], ['done', 'end', 661]]);
+  const close = timePictureShapes(picture({ marks: { seconds: [0, 0.1], name: ['a long name', 'z'] } }), words, 682, 176, css, measure);
+  assert.ok(close.some(({ text }) => text?.words === 'a …'), 'cut where there is no room on either side');
   // All of the plot is below the title.
   assert.deepEqual(stroked(all, '--live')[0], [[68, 154], [368, 54], [668, 104]]);
   // Where there is no room there is no text beside the picture.

@@ -176,7 +176,7 @@ function clipped(points, { left, right }) {
 }
 
 /**
- * The names of the marks beside them, as far as there is room before the next.
+ * The names of the marks beside them, as far as there is room.
  * @param {TimePicture} picture
  * @param {Scale} scale
  * @param {Css} css
@@ -187,11 +187,17 @@ function markNames(picture, scale, css, measure) {
   const { seconds, name } = picture.marks;
   const { xOf, inSight } = placesOf(picture, scale);
   const order = seconds.map((_, i) => i).filter((i) => inSight(seconds[i])).sort((a, b) => seconds[a] - seconds[b]);
+  let taken = scale.left;
   return order.flatMap((i, nth) => {
-    const x = xOf(seconds[i]) + 4;
+    const x = xOf(seconds[i]);
     const end = nth + 1 < order.length ? xOf(seconds[order[nth + 1]]) : scale.right;
-    const words = fittedText(name[i], end - x - 4, measure);
-    return words ? [{ text: { x, y: scale.y1 + PLOT_FONT, words, anchor: /** @type {const} */ ('start') }, fill: css('--mark') }] : [];
+    const right = fittedText(name[i], end - x - 8, measure);
+    // Before the line if it does not fit behind it.
+    const left = right === name[i] ? '' : fittedText(name[i], x - 8 - taken, measure);
+    const isLeft = left.length > right.length;
+    const words = isLeft ? left : right;
+    taken = isLeft ? x : x + 4 + measure(words);
+    return words ? [{ text: { x: isLeft ? x - 4 : x + 4, y: scale.y1 + PLOT_FONT, words, anchor: isLeft ? /** @type {const} */ ('end') : /** @type {const} */ ('start') }, fill: css('--mark') }] : [];
   });
 }
 
