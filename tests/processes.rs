@@ -87,7 +87,7 @@ fn descriptors_signals_and_limits_are_the_same() {
     let status = "import os; print(sorted(os.listdir('/proc/self/fd')), os.nice(0), os.getpgrp() == os.getppid(), \
                   os.umask(0), open('/proc/self/limits').read(), open('/proc/self/cgroup').read()); \
                   print([line for line in open('/proc/self/status') \
-                         if line.startswith(('Sig', 'Shd', 'Threads', 'Groups', 'Uid', 'Seccomp', 'NoNewPrivs', 'Cap'))])";
+                         if line.startswith(('SigP', 'SigB', 'SigI', 'SigC', 'Shd', 'Threads', 'Groups', 'Uid', 'Seccomp', 'NoNewPrivs', 'Cap'))])";
     let python = &newest_python().path;
     let command = Traced::command([python.as_os_str(), OsStr::new("-c"), OsStr::new(status)]);
     let (bare, run) = (command.clone().bare(), command.record());

@@ -159,11 +159,12 @@ fn the_same_bytes_and_blocks_as_tracemalloc() {
     const MOVED: [&str; 6] = ["types", "codes", "parses", "runs", "yields", "mark"];
     for python in pythons() {
         // Its numbers are the program's own, and stay as they are.
-        let expected = told(&Traced::python("kinds.py", python).args(["tracemalloc"]).bare().stdout());
-        let run = traced("kinds.py", python, "").args(["tracemalloc"]).record();
+        let bare = Traced::python("kinds.py", python).args(["tracemalloc"]).same_addresses().bare();
+        let expected = told(&bare.stdout());
+        let run = traced("kinds.py", python, "").args(["tracemalloc"]).same_addresses().record();
         assert_eq!(told(&run.stdout()), expected, "on 3.{}", python.minor);
         // And are ours, beside it and without it.
-        let alone = traced("kinds.py", python, "").record();
+        let alone = traced("kinds.py", python, "").same_addresses().record();
         for found in [between_marks(&run), between_marks(&alone)] {
             assert_eq!(total(&found), total(&expected), "on 3.{}", python.minor);
             let of_numbers: &[&str] = if python.since(14) { &[] } else { &OF_NUMBERS };

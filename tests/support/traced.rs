@@ -163,6 +163,7 @@ pub struct Traced {
     environment: Vec<(OsString, Option<OsString>)>,
     input: Vec<u8>,
     output: bool,
+    same_addresses: bool,
 }
 
 impl Traced {
@@ -187,6 +188,7 @@ impl Traced {
             environment: vec![("PYTHONDONTWRITEBYTECODE".into(), Some("1".into()))],
             input: Vec::new(),
             output: true,
+            same_addresses: false,
         }
     }
 
@@ -211,6 +213,13 @@ impl Traced {
     /// A variable of the environment.
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// With the same addresses in each run, where a sandbox allows it: the interpreter has numbers that are addresses, and
+    /// larger ones have more bytes.
+    pub fn same_addresses(mut self) -> Self {
+        self.same_addresses = true;
         self
     }
 
@@ -259,6 +268,15 @@ impl Traced {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
+        }
+        if self.same_addresses {
+            let ask = || {
+                // SAFETY: it takes a number, which is one of the kernel's.
+                unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) };
+                Ok(())
+            };
+            // SAFETY: what runs between fork and exec is one system call.
+            unsafe { command.pre_exec(ask) };
         }
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut stdin = child.stdin.take().expect("piped");
