@@ -38,7 +38,7 @@ pub struct Division {
 
 impl Division {
     /// About one for each pixel of a plot. With 24 to 40 bytes a row and room to grow, 100 MB.
-    pub const FINE: Self = Self { parts: 800, rows: 1_500_000, rows_of_a_cell: 8 };
+    pub const FINE: Self = Self { parts: 800, rows: 1_500_000, rows_of_a_cell: 4 };
     /// Where each part is a row to read.
     pub const COARSE: Self = Self { parts: 200, ..Self::FINE };
 
